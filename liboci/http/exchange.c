@@ -1,0 +1,326 @@
+#include "http/exchange.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "http/tls.h"
+
+#define ANSWER_MS 60000
+#define STALL_MS 30000
+#define POLL_MS 100
+
+int oci_http_fail(const struct oci_http_request *request, struct oci_error *err, enum oci_errc code,
+	const char *format, ...)
+{
+	char reason[400];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(reason, sizeof reason, format, args);
+	va_end(args);
+	int url_len = (int)strcspn(request->url, "?#");
+	return oci_fail(err, code, "%s %.*s: %s", request->method, url_len > 200 ? 200 : url_len, request->url,
+		reason);
+}
+
+/* links */
+
+void oci_http_link_free(struct oci_http_link *link)
+{
+	if (!link)
+		return;
+	curl_easy_cleanup(link->easy);
+	curl_multi_cleanup(link->multi);
+	free(link);
+}
+
+static struct oci_http_link *link_get(struct oci_http *http)
+{
+	struct oci_http_link *link = NULL;
+
+	pthread_mutex_lock(&http->lock);
+	if (http->idle_count > 0)
+		link = http->idle[--http->idle_count];
+	pthread_mutex_unlock(&http->lock);
+	if (link)
+		return link;
+
+	link = calloc(1, sizeof *link);
+	if (!link)
+		return NULL;
+	link->multi = curl_multi_init();
+	link->easy = curl_easy_init();
+	if (!link->multi || !link->easy) {
+		oci_http_link_free(link);
+		return NULL;
+	}
+	curl_multi_setopt(link->multi, CURLMOPT_MAXCONNECTS, 3L);
+	return link;
+}
+
+static void link_put(struct oci_http *http, struct oci_http_link *link)
+{
+	curl_easy_reset(link->easy);
+	pthread_mutex_lock(&http->lock);
+	if (http->idle_count < OCI_HTTP_LINKS_IDLE) {
+		http->idle[http->idle_count++] = link;
+		link = NULL;
+	}
+	pthread_mutex_unlock(&http->lock);
+	oci_http_link_free(link);
+}
+
+int oci_http_exchange_begin(struct oci_http_exchange *x, const char *authorization, struct oci_error *err)
+{
+	x->status = 0;
+	x->headers_in = x->wanted = x->done = x->flowing = x->cut = x->too_private = x->resting = false;
+	x->bad_ca = NULL;
+	x->header_bytes = 0;
+	x->moved = 0;
+	x->moved_ms = oci_clock_ms();
+	x->link = link_get(x->http);
+	if (!x->link)
+		return oci_fail_nomem(err);
+	x->link->reason[0] = '\0';
+	if (oci_http_exchange_set_up(x, authorization, err) < 0)
+		return -1;
+	if (curl_multi_add_handle(x->link->multi, x->link->easy) != CURLM_OK)
+		return oci_fail_nomem(err);
+	return 0;
+}
+
+/* running */
+
+int oci_http_exchange_resume(struct oci_http_exchange *x, struct oci_error *err)
+{
+	x->flowing = true;
+	x->moved_ms = oci_clock_ms();
+	if (!x->done && curl_easy_pause(x->link->easy, CURLPAUSE_CONT) == CURLE_OUT_OF_MEMORY)
+		return oci_fail_nomem(err);
+	return 0;
+}
+
+static int fail_tls(const struct oci_http_exchange *x, CURLcode code, struct oci_error *err)
+{
+	const char *reason = x->link->reason;
+	char safe[OCI_STR_ESCAPE_MAX];
+	long verify = 0;
+
+	if (strstr(reason, "wrong version number") || strstr(reason, "packet length too long"))
+		return oci_http_fail(x->request, err, OCI_E_TLS,
+			"the server does not speak TLS; if it is meant to be plain http, use --plain-http");
+	if (code == CURLE_SSL_CACERT_BADFILE)
+		return oci_http_fail(x->request, err, OCI_E_TLS, "cannot read certificates from the CA file '%s'",
+			x->bad_ca ? x->bad_ca : "of the system, or of SSL_CERT_FILE");
+	if (code == CURLE_SSL_CERTPROBLEM)
+		return oci_http_fail(x->request, err, OCI_E_TLS, "the client certificate or its key: %s",
+			oci_str_escape(reason, safe));
+	if (strstr(reason, "subject name"))
+		return oci_http_fail(x->request, err, OCI_E_TLS, "%s", oci_tls_reason_host());
+	curl_easy_getinfo(x->link->easy, CURLINFO_SSL_VERIFYRESULT, &verify);
+	const char *why = oci_tls_reason(verify);
+	return oci_http_fail(x->request, err, OCI_E_TLS, "%s", why ? why : oci_str_escape(reason, safe));
+}
+
+static bool is_tls(CURLcode code, const char *reason)
+{
+	switch (code) {
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_CIPHER:
+	case CURLE_SSL_ISSUER_ERROR:
+	case CURLE_SSL_INVALIDCERTSTATUS:
+		return true;
+	case CURLE_SSL_CONNECT_ERROR: /* a connection cut in the handshake is the network's fault */
+		return !strstr(reason, "SYSCALL") && !strstr(reason, "eof");
+	default:
+		return false;
+	}
+}
+
+/* The transfer library's own words may hold the proxy's URL, and that a password. */
+static int fail_proxy(const struct oci_http_exchange *x, CURLcode code, struct oci_error *err)
+{
+	long status = 0;
+
+	curl_easy_getinfo(x->link->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	if (strstr(x->link->reason, "Unsupported proxy"))
+		return oci_http_fail(x->request, err, OCI_E_USAGE,
+			"the proxy's address makes no sense; see HTTPS_PROXY and HTTP_PROXY");
+	if (code == CURLE_COULDNT_RESOLVE_PROXY)
+		return oci_http_fail(x->request, err, OCI_E_NETWORK,
+			"the host name of the proxy is unknown; see HTTPS_PROXY and HTTP_PROXY");
+	if (status == 407)
+		return oci_http_fail(x->request, err, OCI_E_AUTH,
+			"the proxy wants a login; write it into HTTPS_PROXY as http://user:password@host:port");
+	if (status >= 300)
+		return oci_http_fail(x->request, err, OCI_E_NETWORK,
+			"the proxy refused the connection with status %ld; see HTTPS_PROXY and NO_PROXY", status);
+	return oci_http_fail(x->request, err, OCI_E_NETWORK,
+		"the proxy cannot be used; see HTTPS_PROXY, HTTP_PROXY and NO_PROXY");
+}
+
+static bool is_proxy(const struct oci_http_exchange *x, CURLcode code, const char *reason)
+{
+	return x->proxied && (code == CURLE_COULDNT_RESOLVE_PROXY || strcasestr(reason, "proxy") ||
+		strstr(reason, "CONNECT tunnel"));
+}
+
+static int fail_transfer(const struct oci_http_exchange *x, CURLcode code, struct oci_error *err)
+{
+	const char *reason = x->link->reason[0] ? x->link->reason : curl_easy_strerror(code);
+	char safe[OCI_STR_ESCAPE_MAX];
+
+	/* its word for a header line beyond its own bound, too */
+	if (code == CURLE_OUT_OF_MEMORY && !x->headers_in && x->header_bytes > 0)
+		return oci_http_fail(x->request, err, OCI_E_FORMAT, "a header line too long to be one");
+	if (code == CURLE_OUT_OF_MEMORY)
+		return oci_fail_nomem(err);
+	if (is_proxy(x, code, reason))
+		return fail_proxy(x, code, err);
+	if (is_tls(code, reason))
+		return fail_tls(x, code, err);
+	if (x->header_bytes > OCI_HTTP_HEADERS_MAX)
+		return oci_http_fail(x->request, err, OCI_E_FORMAT, "headers over 256 KiB");
+	if (code == CURLE_COULDNT_CONNECT && x->too_private)
+		return oci_http_exchange_too_private(x, err);
+	enum oci_errc errc = code == CURLE_WEIRD_SERVER_REPLY || code == CURLE_UNSUPPORTED_PROTOCOL ?
+		OCI_E_FORMAT : OCI_E_NETWORK;
+	return oci_http_fail(x->request, err, errc, "%s", oci_str_escape(reason, safe));
+}
+
+static int collect(struct oci_http_exchange *x, struct oci_error *err)
+{
+	CURLMsg *message;
+	int left;
+
+	while ((message = curl_multi_info_read(x->link->multi, &left))) {
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		CURLcode code = message->data.result;
+		x->done = true;
+		if (code != CURLE_OK && !x->cut)
+			return fail_transfer(x, code, err);
+		if (!x->headers_in) /* the library takes what came for all of it */
+			return oci_http_fail(x->request, err, OCI_E_NETWORK, "the answer ended within its head");
+	}
+	return 0;
+}
+
+/* 1: bytes moved since the last call. */
+static int check_progress(struct oci_http_exchange *x, struct oci_error *err)
+{
+	curl_off_t up = 0, down = 0;
+	curl_easy_getinfo(x->link->easy, CURLINFO_SIZE_UPLOAD_T, &up);
+	curl_easy_getinfo(x->link->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
+
+	uint64_t moved = (uint64_t)up + (uint64_t)down + x->header_bytes;
+	uint64_t now = oci_clock_ms();
+	if (moved != x->moved) {
+		x->moved = moved;
+		x->moved_ms = now;
+		return 1;
+	}
+	bool waiting = !x->headers_in && (uint64_t)up >= x->stream_bytes;
+	uint64_t answer_ms = x->request->answer_ms ? x->request->answer_ms : ANSWER_MS;
+	uint64_t limit_ms = waiting ? answer_ms : STALL_MS;
+	if (now - x->moved_ms > limit_ms)
+		return oci_http_fail(x->request, err, OCI_E_NETWORK, "%s for %u s",
+			waiting ? "no answer" : "no byte moved", (unsigned)(limit_ms / 1000));
+	return 0;
+}
+
+static bool is_cancelled(struct oci_http_exchange *x)
+{
+	const atomic_int *cancel = x->http->cancel;
+
+	if (!cancel || !atomic_load(cancel))
+		return false;
+	if (!x->cancelled_ms)
+		x->cancelled_ms = oci_clock_ms();
+	return oci_clock_ms() - x->cancelled_ms >= x->request->grace_ms;
+}
+
+/* Sleep as the rate asks; false once bytes may flow again. */
+static bool rest(struct oci_http_exchange *x)
+{
+	uint64_t wait_ms = oci_rate_wait_ms(x->http->rate);
+
+	x->moved_ms = oci_clock_ms(); /* this is no stall */
+	if (wait_ms > 0) {
+		oci_clock_sleep_ms(wait_ms < POLL_MS ? wait_ms : POLL_MS);
+		return true;
+	}
+	x->resting = false;
+	curl_easy_pause(x->link->easy, CURLPAUSE_CONT);
+	return false;
+}
+
+int oci_http_exchange_step(struct oci_http_exchange *x, struct oci_error *err)
+{
+	int running;
+
+	if (is_cancelled(x))
+		return oci_fail(err, OCI_E_CANCELLED, "cancelled");
+	if (x->resting && rest(x))
+		return 0;
+	if (curl_multi_perform(x->link->multi, &running) != CURLM_OK)
+		return oci_http_fail(x->request, err, OCI_E_BUG, "the transfer library failed");
+	if (collect(x, err) < 0)
+		return -1;
+	if (x->done)
+		return 0;
+	int moved = check_progress(x, err);
+	if (moved < 0)
+		return -1;
+	if (!moved)
+		curl_multi_poll(x->link->multi, NULL, 0, POLL_MS, NULL);
+	return 0;
+}
+
+const char *oci_http_exchange_header(const struct oci_http_exchange *x, const char *name, size_t index)
+{
+	struct curl_header *header = NULL;
+	if (curl_easy_header(x->link->easy, name, index, CURLH_HEADER, -1, &header) != CURLHE_OK)
+		return NULL;
+	return header->value;
+}
+
+static enum oci_http_taken drop(void *ctx, const void *data, size_t len)
+{
+	size_t *left = ctx;
+	if (len > *left)
+		return OCI_BODY_CUT;
+	*left -= len;
+	return OCI_BODY_TAKEN;
+}
+
+void oci_http_exchange_discard(struct oci_http_exchange *x)
+{
+	enum oci_http_taken (*on_body)(void *, const void *, size_t) = x->on_body;
+	void *ctx = x->ctx;
+	size_t left = OCI_HTTP_ERROR_BODY_MAX;
+
+	x->on_body = drop;
+	x->ctx = &left;
+	if (oci_http_exchange_resume(x, NULL) == 0)
+		while (!x->done && oci_http_exchange_step(x, NULL) == 0)
+			;
+	oci_http_exchange_end(x);
+	x->on_body = on_body;
+	x->ctx = ctx;
+}
+
+void oci_http_exchange_end(struct oci_http_exchange *x)
+{
+	if (x->link) {
+		curl_multi_remove_handle(x->link->multi, x->link->easy);
+		link_put(x->http, x->link);
+		x->link = NULL;
+	}
+	curl_slist_free_all(x->headers);
+	x->headers = NULL;
+}

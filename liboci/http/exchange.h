@@ -1,0 +1,128 @@
+/* exchange.h - one request and its answer on one connection; private to http/
+ *
+ *     struct oci_http_exchange x = {.on_body = take, .ctx = me};
+ *     oci_http_open(http, &request, &x, err);   credentials, redirects; headers are in
+ *     x.status, oci_http_exchange_header(&x, "location", 0)
+ *     oci_http_exchange_resume(&x);             only now the body flows
+ *     while (!x.done && oci_http_exchange_step(&x, err) == 0) ...
+ *     oci_http_exchange_end(&x);                always, also after a failure
+ *
+ * A streamed body (`stream_bytes` > 0) is pushed: set out and out_len, resume,
+ * step until out_len is 0. open() returns as soon as the server wants the
+ * first byte (100 Continue, or one second) or has answered.
+ *
+ * Connections are kept by the client and reused by the next exchange.
+ */
+#pragma once
+
+#include <curl/curl.h>
+#include <pthread.h>
+
+#include "http/auth.h"
+#include "http/certs.h"
+#include "http/client.h"
+#include "http/pace.h"
+#include "http/rate.h"
+#include "http/reach.h"
+#include "http/url.h"
+
+#define OCI_HTTP_LINKS_IDLE 32
+#define OCI_HTTP_HEADERS_MAX (256 * OCI_KIB)
+#define OCI_HTTP_ERROR_BODY_MAX (64 * OCI_KIB)
+
+struct oci_http_link {
+	CURLM *multi; /* holds the connections; used by one exchange at a time */
+	CURL *easy;
+	char reason[CURL_ERROR_SIZE];
+};
+
+struct oci_http {
+	struct oci_url origin;
+	char *base; /* the origin as typed: what URLs begin with */
+	struct oci_certs certs;
+	bool tls_insecure;
+	struct oci_strings headers; /* for the own origin */
+	const atomic_int *cancel;
+	const struct oci_observer *observer;
+	struct oci_rate *rate;
+	struct oci_auth *auth;
+	struct oci_pace pace;
+	atomic_int reach; /* of the registry's own address, once known */
+	pthread_mutex_t lock; /* guards what follows */
+	struct oci_strings warnings; /* already shown */
+	struct oci_http_link *idle[OCI_HTTP_LINKS_IDLE];
+	size_t idle_count;
+};
+
+enum oci_http_taken {
+	OCI_BODY_TAKEN,
+	OCI_BODY_FULL, /* nothing taken: again after resume */
+	OCI_BODY_CUT,  /* want no more of it */
+};
+
+struct oci_http_exchange {
+	/* set by the caller before open; */
+	enum oci_http_taken (*on_body)(void *ctx, const void *data, size_t len);
+	void *ctx;
+	uint64_t stream_bytes;
+
+	/* bytes to send next, of a stream; */
+	const unsigned char *out;
+	size_t out_len;
+
+	/* what is known of the answer; */
+	int status;
+	bool headers_in;
+	bool wanted;      /* the server wants the stream's body */
+	bool done;        /* nothing more will come */
+	unsigned hops;    /* redirects behind us */
+	struct oci_url url; /* what was asked last */
+
+	/* and its own. */
+	struct oci_http *http;
+	const struct oci_http_request *request;
+	struct oci_http_link *link;
+	struct curl_slist *headers;
+	bool own_origin, proxied, flowing, cut, too_private;
+	bool resting;        /* a pause that the rate asked for */
+	const char *bad_ca;  /* a file that could not be read, borrowed */
+	size_t header_bytes;
+	uint64_t moved, moved_ms;
+	uint64_t cancelled_ms; /* when the flag was first seen, 0: not yet */
+};
+
+/* Send, log in, follow redirects. 0: headers of the answer are in, whatever
+ * its status, or a stream's body is wanted. */
+int oci_http_open(struct oci_http *http, const struct oci_http_request *request,
+	struct oci_http_exchange *x, struct oci_error *err);
+
+/* Headers and options of one request to x->url on x->link; private to exchange.c. */
+int oci_http_exchange_set_up(struct oci_http_exchange *x, const char *authorization, struct oci_error *err);
+
+/* Records that x->url is on a more private network than the registry; returns -1. */
+int oci_http_exchange_too_private(const struct oci_http_exchange *x, struct oci_error *err);
+
+/* One try, to x->url, as it is. */
+int oci_http_exchange_begin(struct oci_http_exchange *x, const char *authorization, struct oci_error *err);
+/* Let body bytes flow (again). */
+int oci_http_exchange_resume(struct oci_http_exchange *x, struct oci_error *err);
+/* Move what can be moved, or wait for up to 100 ms. */
+int oci_http_exchange_step(struct oci_http_exchange *x, struct oci_error *err);
+/* The value of header number `index` of that name, NULL when there is none.
+ * Borrowed until the end of the exchange. */
+const char *oci_http_exchange_header(const struct oci_http_exchange *x, const char *name, size_t index);
+/* Read the rest of a small body and throw it away, so that the connection can
+ * be used again; then end. */
+void oci_http_exchange_discard(struct oci_http_exchange *x);
+void oci_http_exchange_end(struct oci_http_exchange *x);
+
+/* Fill everything but the body from the headers. */
+int oci_http_response_read(struct oci_http_response *ret, const struct oci_http_exchange *x,
+	struct oci_error *err);
+/* on_body for a response; ctx is the response. */
+enum oci_http_taken oci_http_response_take(void *ctx, const void *data, size_t len);
+/* oci_fail with "<method> <url without query>: " in front. */
+int oci_http_fail(const struct oci_http_request *request, struct oci_error *err, enum oci_errc code,
+	const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+void oci_http_link_free(struct oci_http_link *link);

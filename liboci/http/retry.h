@@ -1,0 +1,21 @@
+/* retry.h - when to try again, and how long to wait */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define OCI_RETRY_TRIES 5
+
+/* 408, 429 and server errors that pass. */
+bool oci_retry_status(int status);
+/* Milliseconds that a Retry-After text (seconds or HTTP date) asks for, at
+ * most two minutes; 0 when there is none. */
+uint64_t oci_retry_after_ms(const char *text);
+/* Sleep; OCI_E_CANCELLED when the flag rises. */
+int oci_retry_sleep(uint64_t wait_ms, const atomic_int *cancel, struct oci_error *err);
+/* Wait before try `attempt` + 1 (0.5 s doubling to 16 s, half of it random, and
+ * not less than `at_least_ms`). OCI_E_CANCELLED when the flag rises. */
+int oci_retry_wait(unsigned attempt, uint64_t at_least_ms, const atomic_int *cancel, struct oci_error *err);
