@@ -1,0 +1,461 @@
+#include "store/layout.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/temp.h"
+#include "store/blob.h"
+#include "store/index.h"
+
+#define LAYOUT_FILE "oci-layout"
+#define INDEX_FILE "index.json"
+#define BLOBS_DIR_MAX sizeof "blobs/sha512"
+#define BLOB_PATH_MAX (BLOBS_DIR_MAX + OCI_DIGEST_TEXT_MAX)
+#define BLOB_PREFIX ".blob"
+#define LAYOUT_PREFIX ".layout"
+#define INDEX_PREFIX ".modelcar" /* of what oci_fs_write_file() makes */
+#define DIR_MODE 0755
+#define FILE_MODE 0644
+
+struct layout {
+	struct oci_store base;
+	enum oci_store_mode mode;
+	int root;
+};
+
+struct layout_sink {
+	struct oci_sink base;
+	int dir; /* of the blobs */
+	int fd;
+	struct oci_tally tally;
+	char temp[OCI_TEMP_NAME_MAX]; /* "" when it is no more */
+};
+
+static const enum oci_digest_alg algs[] = {OCI_SHA256, OCI_SHA512};
+
+static int root_of(struct oci_store *s)
+{
+	return ((struct layout *)s)->root;
+}
+
+static int pass(struct oci_error *err, const struct oci_error *why)
+{
+	if (err)
+		*err = *why;
+	return -1;
+}
+
+static const char *blobs_dir(enum oci_digest_alg alg, char out[BLOBS_DIR_MAX])
+{
+	snprintf(out, BLOBS_DIR_MAX, "blobs/%s", oci_digest_alg_name(alg));
+	return out;
+}
+
+/* Open what is stored under a digest: a regular file, no link. */
+static int open_blob(int root, const struct oci_digest *digest, uint64_t *size_bytes, struct oci_error *err)
+{
+	oci_autoclose int fd = -1;
+	struct oci_error why = {0};
+	char dir[BLOBS_DIR_MAX], hex[OCI_DIGEST_TEXT_MAX], path[BLOB_PATH_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof path, "%s/%s", blobs_dir(digest->alg, dir), oci_digest_hex(digest, hex));
+	fd = oci_fs_open_beneath(root, path, O_RDONLY | O_NONBLOCK, 0, &why);
+	if (fd < 0 && why.code == OCI_E_NOT_FOUND)
+		return oci_blob_fail_missing(digest, err);
+	if (fd < 0)
+		return pass(err, &why);
+	if (fstat(fd, &st) < 0)
+		return oci_fail_sys(err, errno, OCI_E_IO, "stat '%s'", path);
+	if (!S_ISREG(st.st_mode))
+		return oci_fail(err, OCI_E_FORMAT, "'%s' is not a regular file", path);
+	*size_bytes = st.st_size;
+	return oci_steal_fd(&fd);
+}
+
+static int layout_exists(struct oci_store *s, const struct oci_descriptor *d, bool *ret,
+	struct oci_error *err)
+{
+	oci_autoclose int fd = -1;
+	struct oci_error why = {0};
+	uint64_t size = 0;
+
+	fd = open_blob(root_of(s), &d->digest, &size, &why);
+	if (fd < 0 && why.code != OCI_E_NOT_FOUND)
+		return pass(err, &why);
+	*ret = fd >= 0 && size == d->size_bytes;
+	return 0;
+}
+
+static struct oci_reader *layout_open(struct oci_store *s, const struct oci_descriptor *d, uint64_t offset,
+	uint64_t length, struct oci_error *err)
+{
+	oci_autoclose int fd = -1;
+	uint64_t size = 0;
+
+	fd = open_blob(root_of(s), &d->digest, &size, err);
+	if (fd < 0 || oci_blob_check_size(d, size, err) < 0 || oci_blob_check_range(d, offset, length,
+		err) < 0)
+		return NULL;
+	return oci_reader_file_take(oci_steal_fd(&fd), offset, length, err);
+}
+
+static void sink_abort(struct oci_sink *base)
+{
+	struct layout_sink *sink = (struct layout_sink *)base;
+
+	if (sink->temp[0])
+		unlinkat(sink->dir, sink->temp, 0);
+	oci_cleanup_close(&sink->fd);
+	oci_cleanup_close(&sink->dir);
+	free(sink);
+}
+
+static int sink_write(struct oci_sink *base, const void *data, size_t len, struct oci_error *err)
+{
+	struct layout_sink *sink = (struct layout_sink *)base;
+
+	char size[OCI_STR_SIZE_MAX];
+
+	if (oci_tally_add(&sink->tally, data, len, err) < 0)
+		return -1;
+	if (oci_fs_write_all(sink->fd, data, len, err) < 0)
+		return oci_wrap(err, "blob of %s for the layout", oci_str_size(sink->tally.size_bytes, size));
+	return 0;
+}
+
+static int sink_place(struct layout_sink *sink, const struct oci_digest *digest, struct oci_error *err)
+{
+	char hex[OCI_DIGEST_TEXT_MAX];
+
+	if (oci_tally_check(&sink->tally, digest, err) < 0 || oci_fs_sync(sink->fd, err) < 0)
+		return -1;
+	if (renameat(sink->dir, sink->temp, sink->dir, oci_digest_hex(digest, hex)) < 0)
+		return oci_fail_sys(err, errno, OCI_E_IO, "rename to blob '%s'", hex);
+	sink->temp[0] = '\0';
+	return 0;
+}
+
+static int sink_commit(struct oci_sink *base, const struct oci_digest *digest, struct oci_error *err)
+{
+	int status = sink_place((struct layout_sink *)base, digest, err);
+
+	sink_abort(base);
+	return status;
+}
+
+static const struct oci_sink_ops sink_ops = {
+	.write = sink_write,
+	.commit = sink_commit,
+	.abort = sink_abort,
+};
+
+static int sink_create(struct layout_sink *sink, int root, enum oci_digest_alg alg, struct oci_error *err)
+{
+	char dir[BLOBS_DIR_MAX];
+
+	if (oci_fs_mkdirs_beneath(root, blobs_dir(alg, dir), DIR_MODE, err) < 0)
+		return -1;
+	sink->dir = oci_fs_open_dir_beneath(root, dir, err);
+	if (sink->dir < 0)
+		return -1;
+	sink->fd = oci_temp_file(sink->dir, BLOB_PREFIX, FILE_MODE, sink->temp, err);
+	return sink->fd < 0 ? -1 : 0;
+}
+
+static struct oci_sink *layout_begin(struct oci_store *s, const struct oci_descriptor *want,
+	struct oci_error *err)
+{
+	struct layout_sink *sink;
+
+	if (((struct layout *)s)->mode != OCI_STORE_WRITE) {
+		oci_fail(err, OCI_E_BUG, "write into a layout that is open for reading");
+		return NULL;
+	}
+	sink = calloc(1, sizeof *sink);
+	if (!sink) {
+		oci_fail_nomem(err);
+		return NULL;
+	}
+	sink->base.ops = &sink_ops;
+	sink->dir = sink->fd = -1;
+	oci_tally_start(&sink->tally, want);
+	if (sink_create(sink, root_of(s), sink->tally.hash.alg, err) < 0) {
+		sink_abort(&sink->base);
+		return NULL;
+	}
+	return &sink->base;
+}
+
+/* A file that makes the directory a layout. */
+static int read_part(int root, const char *name, struct oci_buf *out, struct oci_error *err)
+{
+	struct oci_error why = {0};
+
+	if (oci_fs_read_file(root, name, out, &why) == 0)
+		return 0;
+	if (why.code == OCI_E_NOT_FOUND)
+		return oci_fail(err, OCI_E_FORMAT, "has no '%s': not an OCI layout", name);
+	return pass(err, &why);
+}
+
+static int read_index(int root, struct oci_buf *ret, struct oci_error *err)
+{
+	oci_buf_init(ret, OCI_INDEX_MAX);
+	return read_part(root, INDEX_FILE, ret, err);
+}
+
+static int size_of(struct oci_store *s, const struct oci_digest *digest, uint64_t *ret, struct oci_error *err)
+{
+	oci_autoclose int fd = open_blob(root_of(s), digest, ret, err);
+
+	return fd < 0 ? -1 : 0;
+}
+
+static int layout_resolve(struct oci_store *s, const char *name, struct oci_descriptor *ret,
+	struct oci_error *err)
+{
+	OCI_CLEANUP(oci_buf_clear) struct oci_buf index = {0};
+
+	if (read_index(root_of(s), &index, err) < 0)
+		return -1;
+	return oci_index_resolve(s, &index, name, size_of, ret, err);
+}
+
+static int layout_tags(struct oci_store *s, struct oci_strings *ret, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_buf_clear) struct oci_buf index = {0};
+
+	if (read_index(root_of(s), &index, err) < 0)
+		return -1;
+	return oci_index_tags(&index, ret, err);
+}
+
+/* The descriptor that holds the lock; closing it releases. NFS wants it
+ * writable, a directory shared by a group may allow reading only. */
+static int lock_layout(int root, struct oci_error *err)
+{
+	oci_autoclose int fd = oci_fs_open_beneath(root, LAYOUT_FILE, O_RDWR, 0, NULL);
+
+	if (fd < 0)
+		fd = oci_fs_open_beneath(root, LAYOUT_FILE, O_RDONLY, 0, err);
+	if (fd < 0)
+		return -1;
+	while (flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return oci_fail_sys(err, errno, OCI_E_IO, "lock '%s'", LAYOUT_FILE);
+	return oci_steal_fd(&fd);
+}
+
+static int sync_blobs(int root, struct oci_error *err)
+{
+	for (size_t i = 0; i < sizeof algs / sizeof *algs; i++) {
+		oci_autoclose int dir = -1;
+		struct oci_error why = {0};
+		char name[BLOBS_DIR_MAX];
+
+		dir = oci_fs_open_dir_beneath(root, blobs_dir(algs[i], name), &why);
+		if (dir < 0 && why.code == OCI_E_NOT_FOUND)
+			continue;
+		if (dir < 0)
+			return pass(err, &why);
+		if (oci_fs_sync(dir, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int layout_tag(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
+	struct oci_error *err)
+{
+	OCI_CLEANUP(oci_buf_clear) struct oci_buf old = {0};
+	OCI_CLEANUP(oci_buf_clear) struct oci_buf index;
+	oci_autoclose int lock = -1;
+	int root = root_of(s);
+	bool exists = false;
+
+	oci_buf_init(&index, OCI_INDEX_MAX);
+	if (layout_exists(s, d, &exists, err) < 0)
+		return -1;
+	if (!exists)
+		return oci_blob_fail_missing(&d->digest, err);
+	/* What the name leads to must not be lost where the name survives. */
+	if (sync_blobs(root, err) < 0)
+		return -1;
+	lock = lock_layout(root, err);
+	if (lock < 0 || read_index(root, &old, err) < 0 || oci_index_set(&old, d, tag, &index, err) < 0)
+		return -1;
+	return oci_fs_write_file(root, INDEX_FILE, index.data, index.len, FILE_MODE, true, err);
+}
+
+static int layout_finish(struct oci_store *s, struct oci_error *err)
+{
+	oci_autoclose int blobs = -1;
+	int root = root_of(s);
+
+	if (((struct layout *)s)->mode != OCI_STORE_WRITE)
+		return 0;
+	blobs = oci_fs_open_dir_beneath(root, "blobs", err);
+	if (blobs < 0 || sync_blobs(root, err) < 0 || oci_fs_sync(blobs, err) < 0)
+		return -1;
+	return oci_fs_sync(root, err);
+}
+
+static void layout_close(struct oci_store *s)
+{
+	close(root_of(s));
+	free(s);
+}
+
+static const struct oci_store_ops layout_ops = {
+	.kind = "layout",
+	.exists = layout_exists,
+	.open = layout_open,
+	.begin = layout_begin,
+	.resolve = layout_resolve,
+	.tag = layout_tag,
+	.tags = layout_tags,
+	.finish = layout_finish,
+	.close = layout_close,
+};
+
+/* A directory that holds somebody's files does not become a layout. */
+static int refuse_foreign(void *ctx, const char *path, const struct stat *st, struct oci_error *err)
+{
+	static const char *const harmless[] = {"blobs", INDEX_FILE, LAYOUT_FILE, "lost+found"};
+	char shown[OCI_STR_ESCAPE_MAX];
+
+	for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
+		if (strcmp(path, harmless[i]) == 0)
+			return 1;
+	if (path[0] == '.')
+		return 1;
+	return oci_fail(err, OCI_E_OCCUPIED, "holds '%s' and is not an OCI layout",
+		oci_str_escape(path, shown));
+}
+
+/* The file is locked by its inode, so of several writers that create it the
+ * first wins and nobody replaces it. */
+static int create_layout_file(int root, struct oci_error *err)
+{
+	static const char text[] = OCI_LAYOUT_TEXT;
+	struct oci_error why = {0};
+	char temp[OCI_TEMP_NAME_MAX];
+
+	if (oci_fs_walk(root, refuse_foreign, NULL, err) < 0 ||
+		oci_fs_temp_name(LAYOUT_PREFIX, ".part", temp, sizeof temp, err) < 0 ||
+		oci_fs_write_file(root, temp, text, strlen(text), FILE_MODE, true, err) < 0)
+		return -1;
+	if (oci_fs_rename_new(root, temp, root, LAYOUT_FILE, &why) == 0)
+		return 0;
+	unlinkat(root, temp, 0);
+	return why.code == OCI_E_OCCUPIED ? 0 : pass(err, &why);
+}
+
+static int has_file(int root, const char *name, bool *ret, struct oci_error *err)
+{
+	struct stat st;
+
+	*ret = fstatat(root, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (!*ret && errno != ENOENT)
+		return oci_fail_sys(err, errno, OCI_E_IO, "stat '%s'", name);
+	return 0;
+}
+
+/* What writers that were killed have left. */
+static void sweep(int root)
+{
+	oci_temp_sweep(root, INDEX_PREFIX);
+	oci_temp_sweep(root, LAYOUT_PREFIX);
+	for (size_t i = 0; i < sizeof algs / sizeof *algs; i++) {
+		oci_autoclose int dir = -1;
+		char name[BLOBS_DIR_MAX];
+
+		dir = oci_fs_open_dir_beneath(root, blobs_dir(algs[i], name), NULL);
+		if (dir >= 0)
+			oci_temp_sweep(dir, BLOB_PREFIX);
+	}
+}
+
+static int prepare(int root, struct oci_error *err)
+{
+	oci_autoclose int lock = -1;
+	char dir[BLOBS_DIR_MAX];
+	bool there = false;
+
+	if (has_file(root, LAYOUT_FILE, &there, err) < 0 || (!there && create_layout_file(root, err) < 0))
+		return -1;
+	lock = lock_layout(root, err);
+	if (lock < 0 || oci_fs_mkdirs_beneath(root, blobs_dir(OCI_SHA256, dir), DIR_MODE, err) < 0 ||
+		has_file(root, INDEX_FILE, &there, err) < 0)
+		return -1;
+	if (faccessat(root, dir, W_OK | X_OK, AT_EACCESS) < 0)
+		return oci_fail_sys(err, errno, OCI_E_PERM, "write below '%s'", dir);
+	sweep(root);
+	if (there)
+		return 0;
+	return oci_fs_write_file(root, INDEX_FILE, OCI_INDEX_EMPTY_TEXT, strlen(OCI_INDEX_EMPTY_TEXT),
+		FILE_MODE, true, err);
+}
+
+static int check(int root, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_buf_clear) struct oci_buf text;
+	bool there = false;
+
+	oci_buf_init(&text, OCI_MIB);
+	if (read_part(root, LAYOUT_FILE, &text, err) < 0 || oci_index_check_layout(&text, err) < 0 ||
+		has_file(root, INDEX_FILE, &there, err) < 0)
+		return -1;
+	return there ? 0 : oci_fail(err, OCI_E_FORMAT, "has no '%s': not an OCI layout", INDEX_FILE);
+}
+
+static int create_root(const char *path, struct oci_error *err)
+{
+	oci_autofree char *name = NULL;
+	oci_autoclose int parent = oci_fs_open_parent(path, &name, err);
+
+	if (parent < 0)
+		return -1;
+	if (mkdirat(parent, name, DIR_MODE) == 0)
+		return oci_fs_sync(parent, err);
+	if (errno != EEXIST)
+		return oci_fs_fail(err, errno, "make directory", path);
+	return 0;
+}
+
+static int open_root(const char *path, enum oci_store_mode mode, struct oci_error *err)
+{
+	oci_autoclose int root = -1;
+
+	if (mode == OCI_STORE_WRITE && create_root(path, err) < 0)
+		return -1;
+	root = oci_fs_open_dir(path, err);
+	if (root < 0 || (mode == OCI_STORE_WRITE && prepare(root, err) < 0) || check(root, err) < 0)
+		return -1;
+	return oci_steal_fd(&root);
+}
+
+struct oci_store *oci_store_layout(const char *path, enum oci_store_mode mode, struct oci_error *err)
+{
+	struct layout *l = calloc(1, sizeof *l);
+	char shown[OCI_STR_ESCAPE_MAX];
+
+	if (!l) {
+		oci_fail_nomem(err);
+		return NULL;
+	}
+	l->base.ops = &layout_ops;
+	l->mode = mode;
+	l->root = open_root(path, mode, err);
+	if (l->root < 0) {
+		free(l);
+		oci_wrap(err, "layout '%s'", oci_str_escape(path, shown));
+		return NULL;
+	}
+	return &l->base;
+}

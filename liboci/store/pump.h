@@ -1,0 +1,7 @@
+/* pump.h - oci_store_put() by begin, write, commit; private to store/ */
+#pragma once
+
+#include "store/store.h"
+
+int oci_store_pump(struct oci_store *s, const struct oci_descriptor *d, const struct oci_content *content,
+	const struct oci_observer *observer, const atomic_int *cancel, struct oci_error *err);

@@ -1,0 +1,81 @@
+/* referrers.c - the two verbs of store.h that list names */
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "core/mediatype.h"
+#include "store/store.h"
+
+#define FALLBACK_HEX_MAX 64
+
+int oci_store_tags(struct oci_store *s, struct oci_strings *ret, struct oci_error *err)
+{
+	if (!s->ops->tags)
+		return oci_fail(err, OCI_E_UNSUPPORTED, "the tags of this kind of place cannot be listed");
+	return s->ops->tags(s, ret, err);
+}
+
+/* "sha256-<64 hex>" */
+static void fallback_tag(const struct oci_digest *subject, char tag[OCI_DIGEST_TEXT_MAX])
+{
+	oci_digest_format(subject, tag);
+	char *colon = strchr(tag, ':');
+	*colon = '-';
+	if (strlen(colon + 1) > FALLBACK_HEX_MAX)
+		colon[1 + FALLBACK_HEX_MAX] = '\0';
+}
+
+static int read_fallback(struct oci_store *s, const struct oci_digest *subject, struct oci_manifest *ret,
+	struct oci_error *err)
+{
+	OCI_CLEANUP(oci_descriptor_clear) struct oci_descriptor d = {0};
+	OCI_CLEANUP(oci_buf_clear) struct oci_buf bytes;
+	char tag[OCI_DIGEST_TEXT_MAX];
+	struct oci_error why = {0};
+
+	oci_buf_init(&bytes, OCI_MANIFEST_MAX);
+	fallback_tag(subject, tag);
+	if (oci_store_resolve(s, tag, &d, &why) < 0) {
+		if (why.code == OCI_E_NOT_FOUND)
+			return 0;
+		if (err && !err->code)
+			*err = why;
+		return -1;
+	}
+	if (!oci_media_is_index(d.media_type))
+		return oci_fail(err, OCI_E_FORMAT, "tag '%s' names no index of referrers", tag);
+	if (oci_store_read(s, &d, &bytes, err) < 0)
+		return -1;
+	oci_manifest_clear(ret);
+	return oci_manifest_parse(oci_buf_text(&bytes), bytes.len, d.media_type, ret, err);
+}
+
+static void keep_type(struct oci_manifest *index, const char *artifact_type)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < index->manifest_count; i++) {
+		struct oci_descriptor *d = &index->manifests[i];
+		if (d->artifact_type && strcmp(d->artifact_type, artifact_type) == 0)
+			index->manifests[kept++] = *d;
+		else
+			oci_descriptor_clear(d);
+	}
+	index->manifest_count = kept;
+}
+
+int oci_store_referrers(struct oci_store *s, const struct oci_digest *subject, const char *artifact_type,
+	struct oci_manifest *ret, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_manifest_clear) struct oci_manifest found = {.is_index = true};
+	bool known = false;
+
+	if (s->ops->referrers && s->ops->referrers(s, subject, artifact_type, &found, &known, err) < 0)
+		return -1;
+	if (!known && read_fallback(s, subject, &found, err) < 0)
+		return -1;
+	if (artifact_type)
+		keep_type(&found, artifact_type);
+	*ret = found;
+	found = (struct oci_manifest){0};
+	return 0;
+}

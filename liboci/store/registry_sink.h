@@ -1,0 +1,36 @@
+/* registry_sink.h - content on its way into a registry; private to the registry store */
+#pragma once
+
+#include "http/client.h"
+#include "store/memo.h"
+#include "store/registry_mirror.h"
+#include "store/store.h"
+
+struct oci_registry {
+	struct oci_store base;
+	struct oci_http *http;
+	struct oci_mirrors *mirrors; /* NULL: none */
+	char *host, *repository;
+	char *scope;
+	char *state_dir; /* NULL: none */
+	uint64_t retry_for_ms;
+	atomic_bool one_request; /* this registry takes no blob in pieces */
+	atomic_uint_fast64_t chunk_ceiling; /* what one request may carry (store/chunk.h) */
+	struct oci_memo memo;
+};
+
+/* A URL below the repository: "<origin>/v2/<repository>/<kind>/<name>". */
+int oci_registry_url(const struct oci_registry *r, const char *kind, const char *name, struct oci_buf *out,
+	struct oci_error *err);
+bool oci_registry_is_document(const struct oci_descriptor *d);
+/* HEAD. */
+int oci_registry_exists(struct oci_registry *r, const struct oci_descriptor *d, bool *ret,
+	struct oci_error *err);
+/* PUT a manifest's bytes under a digest or tag. */
+int oci_registry_put_manifest(struct oci_registry *r, const char *name, const char *media_type,
+	const void *data, size_t len, struct oci_error *err);
+/* End an upload session that nobody wants; best effort. */
+void oci_registry_cancel(struct oci_registry *r, const char *session);
+
+struct oci_sink *oci_registry_begin(struct oci_store *s, const struct oci_descriptor *want,
+	struct oci_error *err);

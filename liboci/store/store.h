@@ -1,0 +1,181 @@
+/* store.h - a place where images live: registry, OCI layout, archive, memory
+ *
+ * Everything that moves content is written against these verbs. A manifest is
+ * content too: a descriptor whose media type is a manifest or index goes to
+ * and comes from the place where manifests live.
+ *
+ *     OCI_CLEANUP(oci_store_cleanup) struct oci_store *store = NULL;
+ *     store = oci_store_open(&ref, OCI_STORE_READ, &options, err);
+ *     oci_store_resolve(store, "latest", &desc, err);
+ *     oci_store_read(store, &desc, &buf, err);          small, whole, verified
+ *     r = oci_store_fetch(store, &desc, err);           a stream, verified at its end
+ *
+ *     sink = oci_store_begin(store, &desc, err);        write, write, ...
+ *     oci_sink_commit(sink, &desc.digest, err);         or oci_sink_abort(sink)
+ *     oci_store_tag(store, &desc, "latest", err);
+ *     oci_store_finish(store, err);                     durable from here on
+ *
+ * All verbs may be called from several threads at once, a sink or reader from
+ * one. Blobs before manifests, children before an index, tags last.
+ *
+ * Errors: OCI_E_NOT_FOUND, OCI_E_DIGEST (stored bytes are not what the digest
+ * or the size says), and those of the medium. Nothing half-written stays
+ * visible: a blob appears under its digest only after commit; abort leaves
+ * nothing. A blob that exists may be written again.
+ *
+ * The kinds have their own rules in store/layout.h, archive.h and registry.h.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/event.h"
+#include "base/str.h"
+#include "core/descriptor.h"
+#include "core/manifest.h"
+#include "core/reference.h"
+#include "stream/reader.h"
+
+struct oci_rate;
+
+struct oci_store {
+	const struct oci_store_ops *ops;
+};
+
+struct oci_sink {
+	const struct oci_sink_ops *ops;
+};
+
+struct oci_sink_ops {
+	int (*write)(struct oci_sink *sink, const void *data, size_t len, struct oci_error *err);
+	/* Frees the sink, also on failure. `digest` must be that of what was
+	 * written; the sink checks it. */
+	int (*commit)(struct oci_sink *sink, const struct oci_digest *digest, struct oci_error *err);
+	void (*abort)(struct oci_sink *sink); /* frees the sink */
+};
+
+/* Bytes that can be read again from any offset: what lets an upload go on
+ * after a cut. Nobody has to verify them: who takes them does. */
+struct oci_content {
+	struct oci_reader *(*open)(void *ctx, uint64_t offset, struct oci_error *err);
+	void *ctx;
+};
+
+/* What is about to be sent. */
+struct oci_store_load {
+	uint64_t largest_bytes; /* of the blobs that are new */
+	size_t layer_count;
+	const struct oci_observer *observer;
+};
+
+struct oci_store_ops {
+	const char *kind; /* "registry", "layout", ... */
+	int (*exists)(struct oci_store *s, const struct oci_descriptor *d, bool *ret, struct oci_error *err);
+	/* `length` bytes from `offset`, unverified: only for the doors below. */
+	struct oci_reader *(*open)(struct oci_store *s, const struct oci_descriptor *d, uint64_t offset,
+		uint64_t length, struct oci_error *err);
+	/* `want` gives media type and size; its digest may be absent (alg 0) and is
+	 * then known at commit (a sha256). */
+	struct oci_sink *(*begin)(struct oci_store *s, const struct oci_descriptor *want,
+		struct oci_error *err);
+	/* A tag or a digest text to a full descriptor of a manifest. */
+	int (*resolve)(struct oci_store *s, const char *name, struct oci_descriptor *ret,
+		struct oci_error *err);
+	/* Replaces the tag if it exists. The manifest is already in the store. */
+	int (*tag)(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
+		struct oci_error *err);
+	int (*finish)(struct oci_store *s, struct oci_error *err);
+	void (*close)(struct oci_store *s);
+	/* Optional, NULL where the place cannot: */
+	/* Make a blob of another store appear here without moving its bytes; *ret
+	 * false when that did not happen (never an error by itself). */
+	int (*mount)(struct oci_store *s, const struct oci_descriptor *d, struct oci_store *from, bool *ret,
+		struct oci_error *err);
+	int (*tags)(struct oci_store *s, struct oci_strings *ret, struct oci_error *err);
+	/* The index that the place itself keeps of what refers to a manifest, more
+	 * than the type asked for maybe; *known false: it keeps none. */
+	int (*referrers)(struct oci_store *s, const struct oci_digest *subject, const char *artifact_type,
+		struct oci_manifest *ret, bool *known, struct oci_error *err);
+	/* Remove a tag, or the manifest that it names where a place knows no other
+	 * way. What is not there is success. */
+	int (*untag)(struct oci_store *s, const struct oci_descriptor *d, const char *tag, struct oci_error *err);
+	int (*preflight)(struct oci_store *s, const struct oci_store_load *load, struct oci_error *err);
+	/* oci_store_put() better than by begin, write, commit. */
+	int (*put)(struct oci_store *s, const struct oci_descriptor *d, const struct oci_content *content,
+		const struct oci_observer *observer, const atomic_int *cancel, struct oci_error *err);
+};
+
+struct oci_store_options {
+	bool plain_http;           /* http also for hosts other than localhost */
+	bool tls_insecure;         /* --tls-verify=false */
+	const char *ca_file;       /* PEM, added to the system's; NULL: none */
+	const char *cert_file;     /* client certificate and key; NULL: none */
+	const char *key_file;
+	const struct oci_strings *authfiles; /* in this order; NULL or empty: the documented search */
+	/* Pull mirrors in this order, "HOST=URL", and what is sent to those of a host,
+	 * "HOST=Name: value" (store/registry_mirror.h); NULL: none. */
+	const struct oci_strings *endpoints, *endpoint_headers;
+	struct oci_rate *rate;     /* shared by all stores of a process (http/rate.h); NULL: no limit */
+	const char *state_dir;     /* of uploads under way (store/upload_state.h); NULL: the user's, "": none */
+	uint64_t retry_for_ms;     /* an upload gives up after so long without progress; 0: 15 min */
+	const atomic_int *cancel;  /* signal number; NULL: none */
+	const struct oci_observer *observer;
+};
+
+enum oci_store_mode { OCI_STORE_READ, OCI_STORE_WRITE /* creates what is missing */ };
+
+/* The store of a reference; its tag and digest are not looked at. */
+struct oci_store *oci_store_open(const struct oci_reference *ref, enum oci_store_mode mode,
+	const struct oci_store_options *options, struct oci_error *err);
+void oci_store_close(struct oci_store *s);
+void oci_store_cleanup(struct oci_store **s);
+
+/* An empty store in memory: tests, and documents before they are published. */
+struct oci_store *oci_store_memory(struct oci_error *err);
+
+int oci_store_exists(struct oci_store *s, const struct oci_descriptor *d, bool *ret, struct oci_error *err);
+/* `name` is a tag, a digest text, or NULL for "latest". Where "latest" is not
+ * there, layout, archive and memory answer with the only image they name. A
+ * digest may be that of any manifest in the store, tagged or not. Two images
+ * under one name are OCI_E_FORMAT. */
+int oci_store_resolve(struct oci_store *s, const char *name, struct oci_descriptor *ret,
+	struct oci_error *err);
+/* OCI_E_USAGE when `tag` is no tag, OCI_E_NOT_FOUND when the manifest is not in the store. */
+int oci_store_tag(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
+	struct oci_error *err);
+int oci_store_finish(struct oci_store *s, struct oci_error *err);
+
+/* All tags, in the place's order; OCI_E_UNSUPPORTED where it lists none. */
+int oci_store_tags(struct oci_store *s, struct oci_strings *ret, struct oci_error *err);
+/* The manifests that refer to `subject` (signatures, SBOMs), those of one
+ * artifact type or, with NULL, all: entries of an index, none when nothing is
+ * known. Where the place keeps no such list it is the index under the tag
+ * <alg>-<hex>, as the distribution-spec has it. */
+int oci_store_referrers(struct oci_store *s, const struct oci_digest *subject, const char *artifact_type,
+	struct oci_manifest *ret, struct oci_error *err);
+
+/* The doors to bytes, both verifying. */
+struct oci_reader *oci_store_fetch(struct oci_store *s, const struct oci_descriptor *d,
+	struct oci_error *err);
+/* Whole into `out`, whose maximum bounds it: OCI_E_FORMAT when larger. */
+int oci_store_read(struct oci_store *s, const struct oci_descriptor *d, struct oci_buf *out,
+	struct oci_error *err);
+
+struct oci_sink *oci_store_begin(struct oci_store *s, const struct oci_descriptor *want,
+	struct oci_error *err);
+int oci_sink_write(struct oci_sink *sink, const void *data, size_t len, struct oci_error *err);
+int oci_sink_commit(struct oci_sink *sink, const struct oci_digest *digest, struct oci_error *err);
+void oci_sink_abort(struct oci_sink *sink);
+/* Is it known that this place will not take it? OCI_E_UNSUPPORTED before a
+ * byte moves; a limit that is hearsay is a warning. */
+int oci_store_preflight(struct oci_store *s, const struct oci_store_load *load, struct oci_error *err);
+/* One blob, whose digest is known, from content that can be read again: hashed
+ * on its way, and OCI_E_DIGEST (source side) when it is not what the digest
+ * says. Does not ask whether it exists. Bytes are reported once, however often
+ * they are sent; a failure names the side it happened on. */
+int oci_store_put(struct oci_store *s, const struct oci_descriptor *d, const struct oci_content *content,
+	const struct oci_observer *observer, const atomic_int *cancel, struct oci_error *err);
+/* The same with bytes in memory; nothing when it exists already. */
+int oci_store_write(struct oci_store *s, const struct oci_descriptor *d, const void *data, size_t len,
+	struct oci_error *err);

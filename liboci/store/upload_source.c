@@ -1,0 +1,119 @@
+#include "store/upload_source.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+#define BUFFER_BYTES (512 * OCI_KIB)
+
+int oci_upload_source_init(struct oci_upload_source *source, const struct oci_content *content,
+	const struct oci_descriptor *want, const struct oci_observer *observer, struct oci_error *err)
+{
+	*source = (struct oci_upload_source){
+		.content = content, .want = want, .observer = observer, .moved_ms = oci_clock_ms(),
+	};
+	oci_hash_init(&source->hash, want->digest.alg);
+	source->buffer = malloc(BUFFER_BYTES);
+	return source->buffer ? 0 : oci_fail_nomem(err);
+}
+
+void oci_upload_source_clear(struct oci_upload_source *source)
+{
+	oci_reader_close(source->reader);
+	free(source->buffer);
+	*source = (struct oci_upload_source){0};
+}
+
+static int open_at(struct oci_upload_source *source, uint64_t offset, struct oci_error *err)
+{
+	oci_reader_close(source->reader);
+	source->reader = source->content->open(source->content->ctx, offset, err);
+	source->position = offset;
+	return source->reader ? 0 : oci_fail_side(err, OCI_SIDE_SOURCE);
+}
+
+/* The part of a piece that was never seen before. */
+static void take_note(struct oci_upload_source *source, size_t len)
+{
+	uint64_t end = source->position + len;
+
+	if (end <= source->hashed_bytes)
+		return;
+	size_t fresh = (size_t)(end - source->hashed_bytes);
+	oci_hash_update(&source->hash, source->buffer + (len - fresh), fresh);
+	source->hashed_bytes = end;
+	source->moved_ms = oci_clock_ms();
+	oci_event_bytes(source->observer, fresh);
+}
+
+static int fail_short(const struct oci_upload_source *source, struct oci_error *err)
+{
+	oci_fail(err, OCI_E_DIGEST, "content ends after %" PRIu64 " of %" PRIu64 " bytes", source->position,
+		source->want->size_bytes);
+	return oci_fail_side(err, OCI_SIDE_SOURCE);
+}
+
+ssize_t oci_upload_source_read(struct oci_upload_source *source, uint64_t max, const void **ret,
+	struct oci_error *err)
+{
+	size_t room = max < BUFFER_BYTES ? (size_t)max : BUFFER_BYTES;
+	ssize_t n = oci_reader_read(source->reader, source->buffer, room, err);
+
+	if (n < 0) {
+		oci_reader_close(oci_steal(&source->reader));
+		return oci_fail_side(err, OCI_SIDE_SOURCE);
+	}
+	if (n == 0)
+		return fail_short(source, err);
+	take_note(source, (size_t)n);
+	source->position += (uint64_t)n;
+	*ret = source->buffer;
+	return n;
+}
+
+int oci_upload_source_seek(struct oci_upload_source *source, uint64_t offset, const atomic_int *cancel,
+	struct oci_error *err)
+{
+	uint64_t from = source->hashed_bytes < offset ? source->hashed_bytes : offset;
+	const void *data;
+
+	bool ahead = source->position >= from && source->position <= offset;
+	if ((!source->reader || !ahead) && open_at(source, from, err) < 0)
+		return -1;
+	while (source->position < offset) {
+		if (cancel && atomic_load(cancel))
+			return oci_fail(err, OCI_E_CANCELLED, "cancelled");
+		if (oci_upload_source_read(source, offset - source->position, &data, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int oci_upload_source_prove(struct oci_upload_source *source, struct oci_error *err)
+{
+	char want[OCI_DIGEST_TEXT_MAX], got[OCI_DIGEST_TEXT_MAX];
+	uint64_t size_bytes = source->want->size_bytes;
+	struct oci_digest digest;
+
+	if (source->proven)
+		return 0;
+	/* the reader's own last check comes with its end, and must not spoil the buffer */
+	unsigned char beyond;
+	ssize_t n = oci_reader_read(source->reader, &beyond, 1, err);
+	if (n < 0)
+		return oci_fail_side(err, OCI_SIDE_SOURCE);
+	if (n > 0) {
+		oci_fail(err, OCI_E_DIGEST, "content goes on after %" PRIu64 " bytes", size_bytes);
+		return oci_fail_side(err, OCI_SIDE_SOURCE);
+	}
+	oci_reader_close(oci_steal(&source->reader));
+	oci_hash_final(&source->hash, &digest);
+	source->proven = oci_digest_equal(&digest, &source->want->digest);
+	if (source->proven)
+		return 0;
+	oci_fail(err, OCI_E_DIGEST, "content hashes to '%s' instead of '%s'", oci_digest_format(&digest, got),
+		oci_digest_format(&source->want->digest, want));
+	return oci_fail_side(err, OCI_SIDE_SOURCE);
+}

@@ -1,0 +1,40 @@
+/* upload_source.h - the bytes of an upload: sent as often as it takes, hashed once
+ *
+ *     oci_upload_source_init(&source, &content, &descriptor, observer, err);
+ *     oci_upload_source_seek(&source, offset, cancel, err);
+ *     n = oci_upload_source_read(&source, max, &data, err);    1..max bytes, borrowed
+ *     oci_upload_source_prove(&source, err);                   before the last byte leaves
+ *     oci_upload_source_clear(&source);
+ *
+ * What lies before an offset and was not hashed yet (an upload of an earlier
+ * process had sent it) is read and hashed on the way there. Bytes are reported
+ * to the observer when they are hashed, so once each. Failures are the source
+ * side's: OCI_E_DIGEST when the content is not what the descriptor says.
+ */
+#pragma once
+
+#include "store/store.h"
+
+struct oci_upload_source {
+	const struct oci_content *content;
+	const struct oci_descriptor *want;
+	const struct oci_observer *observer;
+	struct oci_reader *reader; /* NULL: none is open */
+	uint64_t position;         /* of the reader */
+	struct oci_hash hash;
+	uint64_t hashed_bytes;     /* from the beginning */
+	uint64_t moved_ms;         /* when that grew last, or the start */
+	bool proven;
+	unsigned char *buffer;
+};
+
+int oci_upload_source_init(struct oci_upload_source *source, const struct oci_content *content,
+	const struct oci_descriptor *want, const struct oci_observer *observer, struct oci_error *err);
+void oci_upload_source_clear(struct oci_upload_source *source);
+
+int oci_upload_source_seek(struct oci_upload_source *source, uint64_t offset, const atomic_int *cancel,
+	struct oci_error *err);
+ssize_t oci_upload_source_read(struct oci_upload_source *source, uint64_t max, const void **ret,
+	struct oci_error *err);
+/* At the end: all of it is what was promised, and nothing follows. */
+int oci_upload_source_prove(struct oci_upload_source *source, struct oci_error *err);
