@@ -1,0 +1,133 @@
+/* A push of hours outlives the garbage collection of some registries, which
+ * takes blobs that no manifest names. So finished ones get a manifest early. */
+#include "engine/pack_parcel.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "core/manifest.h"
+#include "core/mediatype.h"
+
+#define KEEP_TYPE "application/vnd.modelcar.checkpoint.v1"
+#define KEEP_BYTES OCI_GIB          /* a blob of this size is worth a manifest of its own */
+#define KEEP_MS (5 * 60 * 1000)
+
+void pack_keep_init(struct pack_keep *keep)
+{
+	*keep = (struct pack_keep){.kept_ms = oci_clock_ms()};
+	pthread_mutex_init(&keep->lock, NULL);
+}
+
+void pack_keep_clear(struct pack_keep *keep)
+{
+	pthread_mutex_destroy(&keep->lock);
+	oci_descriptor_clear(&keep->manifest);
+}
+
+int pack_keep_check(struct parcels *parcels, struct oci_error *err)
+{
+	const struct pack_job *job = parcels->job;
+	OCI_CLEANUP(oci_descriptor_clear) struct oci_descriptor found = {0};
+	OCI_CLEANUP(oci_manifest_clear) struct oci_manifest manifest = {0};
+	OCI_CLEANUP(oci_buf_clear) struct oci_buf bytes;
+	const char *tag = job->options->checkpoint_tag;
+	struct oci_error failure = {0};
+
+	oci_buf_init(&bytes, OCI_MANIFEST_MAX);
+	if (!tag || !job->target)
+		return 0;
+	if (oci_store_resolve(job->target, tag, &found, &failure) < 0) {
+		if (failure.code == OCI_E_NOT_FOUND)
+			return 0;
+		if (err && !err->code)
+			*err = failure;
+		return oci_fail_side(err, OCI_SIDE_DEST);
+	}
+	if (oci_store_read(job->target, &found, &bytes, err) < 0 ||
+		oci_manifest_parse(oci_buf_text(&bytes), bytes.len, found.media_type, &manifest, err) < 0)
+		return oci_fail_side(err, OCI_SIDE_DEST);
+	if (manifest.artifact_type && strcmp(manifest.artifact_type, KEEP_TYPE) == 0)
+		return oci_descriptor_copy(&parcels->keep.manifest, &found, err);
+	return oci_fail(err, OCI_E_EXISTS, "tag '%s' is not a checkpoint of an upload; choose another --checkpoint-tag",
+		tag);
+}
+
+static int set_descriptor(struct oci_descriptor *to, const char *media_type, const struct oci_digest *digest,
+	uint64_t size_bytes, struct oci_error *err)
+{
+	to->digest = *digest;
+	to->size_bytes = size_bytes;
+	return oci_str_set(&to->media_type, media_type, err);
+}
+
+static int list_layers(const struct parcels *parcels, struct oci_manifest *manifest, struct oci_error *err)
+{
+	for (size_t i = 0; i < parcels->count; i++) {
+		const struct oci_descriptor *d = parcels->items[i].descriptor;
+		struct oci_descriptor *layer;
+
+		if (!parcels->items[i].there)
+			continue;
+		layer = oci_manifest_add_layer(manifest, err);
+		if (!layer || set_descriptor(layer, d->media_type, &d->digest, d->size_bytes, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int write_tag(struct parcels *parcels, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_manifest_clear) struct oci_manifest manifest = {0};
+	OCI_CLEANUP(oci_descriptor_clear) struct oci_descriptor root = {0};
+	OCI_CLEANUP(oci_buf_clear) struct oci_buf bytes;
+	struct pack_job *job = parcels->job;
+	struct oci_digest empty;
+
+	oci_buf_init(&bytes, OCI_MANIFEST_MAX);
+	oci_digest_of(OCI_SHA256, "{}", 2, &empty);
+	if (oci_str_set(&manifest.artifact_type, KEEP_TYPE, err) < 0 ||
+		set_descriptor(&manifest.config, OCI_MT_EMPTY, &empty, 2, err) < 0 ||
+		list_layers(parcels, &manifest, err) < 0 || oci_manifest_format(&manifest, &bytes, err) < 0 ||
+		oci_descriptor_of(OCI_MT_MANIFEST, bytes.data, bytes.len, &root, err) < 0)
+		return -1;
+	if (oci_store_write(job->target, &manifest.config, "{}", 2, err) < 0 ||
+		oci_store_write(job->target, &root, bytes.data, bytes.len, err) < 0 ||
+		oci_store_tag(job->target, &root, job->options->checkpoint_tag, err) < 0)
+		return -1;
+	oci_descriptor_clear(&parcels->keep.manifest);
+	parcels->keep.manifest = root;
+	root = (struct oci_descriptor){0};
+	return 0;
+}
+
+void pack_keep_add(struct parcels *parcels, struct parcel *parcel)
+{
+	const struct oci_pack_options *options = parcels->job->options;
+	struct pack_keep *keep = &parcels->keep;
+	struct oci_error failure = {0};
+
+	pthread_mutex_lock(&keep->lock);
+	parcel->there = true;
+	bool due = parcel->descriptor->size_bytes >= KEEP_BYTES || oci_clock_ms() - keep->kept_ms >= KEEP_MS;
+	if (options->checkpoint_tag && due) {
+		keep->kept_ms = oci_clock_ms();
+		if (write_tag(parcels, &failure) < 0)
+			oci_event_warn(options->observer, "checkpoint tag '%s': %s", options->checkpoint_tag,
+				failure.text);
+	}
+	pthread_mutex_unlock(&keep->lock);
+}
+
+void pack_keep_end(struct parcels *parcels)
+{
+	const struct oci_pack_options *options = parcels->job->options;
+	struct oci_store *target = parcels->job->target;
+	struct oci_error failure = {0};
+
+	if (!parcels->keep.manifest.digest.alg || !target->ops->untag)
+		return;
+	if (target->ops->untag(target, &parcels->keep.manifest, options->checkpoint_tag, &failure) < 0)
+		oci_event_note(options->observer, "the checkpoint tag '%s' stays: %s", options->checkpoint_tag,
+			failure.text);
+}

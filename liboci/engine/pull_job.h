@@ -1,0 +1,31 @@
+/* pull_job.h - a pull under way (private to pull*.c) */
+#pragma once
+
+#include "engine/merge.h"
+#include "engine/pull.h"
+#include "engine/stage.h"
+
+struct pull_job {
+	struct oci_store *store;
+	const struct oci_image *image;
+	const char *root;
+	struct oci_filter filter;
+	const struct oci_observer *observer;
+	const atomic_int *cancel;
+	struct oci_stage *stage;         /* NULL: list only */
+	bool all_digests;                /* listing: also where a layer's digest would do */
+	bool *wanted;                    /* a layer each: fetch it */
+	bool *digests;                   /* a layer each: hash its files */
+	struct oci_unpacked *unpacked;
+	struct oci_merge_layer *merge;
+	atomic_ullong fetched, name_bytes;
+};
+
+/* Which layers are fetched, and whose files are hashed one by one. */
+int pull_decide(struct pull_job *job, struct oci_error *err);
+/* How layer `i` is unpacked, without a directory yet. `failed` is the worker's. */
+struct oci_unpack_options pull_options(struct pull_job *job, size_t i, const atomic_bool *failed);
+/* Fetch layer `i` and unpack it (or only list it, without a stage). */
+int pull_unpack(struct pull_job *job, size_t i, const struct oci_unpack_options *options, struct oci_error *err);
+unsigned pull_jobs(unsigned asked);
+void pull_clear(struct pull_job *job);

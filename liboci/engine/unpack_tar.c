@@ -1,0 +1,228 @@
+/* A foreign tar: any shape that the tar reader takes. */
+#include "engine/unpack.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "engine/unpack_file.h"
+#include "stream/tar.h"
+
+#define OUTSIDE_SHOWN 16
+#define ENTRY_COST 256 /* memory beside the name: here, in the merged listing, in the record */
+#define NAME_COPIES 3
+#define WHITEOUT ".wh."
+#define OPAQUE ".wh..wh..opq"
+
+struct unpacking {
+	const struct oci_unpack_options *options;
+	struct oci_unpacked *ret;
+	struct oci_tar *tar;
+	bool whiteouts;
+	size_t entries;
+};
+
+static int note_outside(struct unpacking *u, const char *path, struct oci_error *err)
+{
+	oci_autofree char *top = strndup(path, strcspn(path, "/"));
+
+	if (!top)
+		return oci_fail_nomem(err);
+	if (u->ret->outside.count >= OUTSIDE_SHOWN || oci_strings_has(&u->ret->outside, top))
+		return 0;
+	return oci_strings_add(&u->ret->outside, top, err);
+}
+
+/* The name below the root; NULL where it lies elsewhere. "" is the root itself. */
+static const char *below_root(const struct unpacking *u, const char *path)
+{
+	const char *root = u->options->root, *strip = u->options->strip;
+	size_t len = strlen(root);
+
+	if (len > 0 && strlen(path) + 1 == len && strncmp(path, root, len - 1) == 0)
+		return "";
+	if (strncmp(path, root, len) != 0)
+		return NULL;
+	path += len;
+	if (strip && oci_str_starts(path, strip))
+		path += strlen(strip);
+	return path;
+}
+
+/* A layer names a path once. The empty file keeps the link's name from the rest
+ * of the layer, which would otherwise vanish under it; it never reaches the tree. */
+static int claim_name(const struct unpacking *u, const char *path, struct oci_error *err)
+{
+	OCI_CLEANUP(unpack_file_clear) struct unpack_file file = {.fd = -1};
+
+	return unpack_file_begin(&file, u->options, path, 0, 0, err);
+}
+
+static int add_link(struct unpacking *u, const char *path, const char *target, bool symbolic,
+	struct oci_error *err)
+{
+	struct oci_unpacked *ret = u->ret;
+	struct oci_unpack_link *grown, *link;
+
+	if (claim_name(u, path, err) < 0)
+		return -1;
+	grown = reallocarray(ret->links, ret->link_count + 1, sizeof *grown);
+	if (!grown)
+		return oci_fail_nomem(err);
+	ret->links = grown;
+	link = &grown[ret->link_count];
+	*link = (struct oci_unpack_link){strdup(path), strdup(target), symbolic};
+	ret->link_count++;
+	return link->path && link->target ? 0 : oci_fail_nomem(err);
+}
+
+static int take_hardlink(struct unpacking *u, const char *path, const struct oci_tar_entry *entry,
+	struct oci_error *err)
+{
+	const char *target = entry->link;
+	char shown[OCI_STR_ESCAPE_MAX];
+
+	while (strncmp(target, "./", 2) == 0)
+		target += 2;
+	while (*target == '/')
+		target++;
+	if (!oci_fs_path_ok(target) || !below_root(u, target))
+		return oci_fail(err, OCI_E_FORMAT, "hard link '%s' leads outside the model",
+			oci_str_escape(entry->path, shown));
+	return add_link(u, path, below_root(u, target), false, err);
+}
+
+static int take_data(struct unpacking *u, struct unpack_file *file, struct oci_error *err)
+{
+	const void *data;
+	size_t len;
+
+	for (;;) {
+		if (unpack_check(u->options, err) < 0 || oci_tar_read(u->tar, &data, &len, err) < 0)
+			return -1;
+		if (len == 0)
+			return 0;
+		if (unpack_file_write(file, data, len, err) < 0)
+			return -1;
+	}
+}
+
+static int take_file(struct unpacking *u, const char *path, const struct oci_tar_entry *entry,
+	struct oci_error *err)
+{
+	OCI_CLEANUP(unpack_file_clear) struct unpack_file file = {.fd = -1};
+
+	if (unpack_file_begin(&file, u->options, path, entry->mode, entry->size_bytes, err) < 0 ||
+		take_data(u, &file, err) < 0)
+		return -1;
+	return unpack_file_end(&file, u->ret, err);
+}
+
+static int take_dir(struct unpacking *u, const char *path, struct oci_error *err)
+{
+	if (*path == '\0' || !oci_filter_is_empty(&u->options->filter))
+		return 0;
+	if (u->options->dir >= 0 && oci_fs_mkdirs_beneath(u->options->dir, path, 0775, err) < 0)
+		return oci_wrap(err, "directory '%s'", path);
+	return oci_strings_add(&u->ret->dirs, path, err);
+}
+
+/* Is it the root, or a directory that the root lies in? */
+static bool holds_root(const struct unpacking *u, const char *path)
+{
+	size_t len = strlen(path);
+
+	return len == 0 || (oci_str_starts(u->options->root, path) && u->options->root[len] == '/');
+}
+
+/* A whiteout's target may be the root or one of its parents: then it is the
+ * whole tree below that is hidden. */
+static int take_whiteout(struct unpacking *u, const char *path, struct oci_error *err)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *below;
+	oci_autofree char *hidden = NULL;
+	bool opaque = strcmp(name, OPAQUE) == 0;
+
+	if (!opaque && name[strlen(WHITEOUT)] == '\0')
+		return oci_fail(err, OCI_E_FORMAT, "whiteout without a name");
+	if (opaque)
+		hidden = slash ? strndup(path, (size_t)(slash - path)) : strdup("");
+	else
+		hidden = oci_str_printf("%.*s%s", (int)(name - path), path, name + strlen(WHITEOUT));
+	if (!hidden)
+		return oci_fail_nomem(err);
+	if (holds_root(u, hidden))
+		return oci_strings_add(&u->ret->opaques, "", err);
+	below = below_root(u, hidden);
+	if (!below)
+		return 0;
+	return oci_strings_add(opaque ? &u->ret->opaques : &u->ret->whiteouts, below, err);
+}
+
+static bool is_whiteout(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return oci_str_starts(slash ? slash + 1 : path, WHITEOUT);
+}
+
+static int charge(const struct unpacking *u, const struct oci_tar_entry *entry, struct oci_error *err)
+{
+	size_t len = strlen(entry->path) + (entry->link ? strlen(entry->link) : 0);
+	unsigned long long cost = ENTRY_COST + NAME_COPIES * len;
+
+	u->ret->name_bytes += cost;
+	if (u->options->name_bytes && atomic_fetch_add(u->options->name_bytes, cost) + cost > OCI_UNPACK_NAMES_MAX)
+		return oci_fail(err, OCI_E_UNSUPPORTED, "its layers hold more names than fit into %zu MiB",
+			OCI_UNPACK_NAMES_MAX / OCI_MIB);
+	return 0;
+}
+
+static int take_entry(struct unpacking *u, const struct oci_tar_entry *entry, struct oci_error *err)
+{
+	const char *path = below_root(u, entry->path);
+	char shown[OCI_STR_ESCAPE_MAX];
+
+	if (++u->entries > OCI_UNPACK_ENTRIES_MAX)
+		return oci_fail(err, OCI_E_FORMAT, "layer has more than %d members", OCI_UNPACK_ENTRIES_MAX);
+	bool whiteout = u->whiteouts && is_whiteout(entry->path);
+	if (!path && !whiteout)
+		return note_outside(u, entry->path, err);
+	if (charge(u, entry, err) < 0)
+		return -1;
+	if (whiteout)
+		return take_whiteout(u, entry->path, err);
+	if (entry->type == OCI_TAR_DIR)
+		return take_dir(u, path, err);
+	if (entry->type == OCI_TAR_OTHER)
+		return oci_fail(err, OCI_E_FORMAT, "'%s' is a device or fifo", oci_str_escape(entry->path, shown));
+	if (!oci_fs_path_ok(path))
+		return oci_fail(err, OCI_E_FORMAT, "unsafe name '%s'", oci_str_escape(entry->path, shown));
+	if (!oci_filter_takes(&u->options->filter, path))
+		return 0;
+	if (entry->type == OCI_TAR_SYMLINK)
+		return add_link(u, path, entry->link, true, err);
+	if (entry->type == OCI_TAR_HARDLINK)
+		return take_hardlink(u, path, entry, err);
+	return take_file(u, path, entry, err);
+}
+
+int oci_unpack_tar_take(struct oci_reader *layer, bool whiteouts, const struct oci_unpack_options *options,
+	struct oci_unpacked *ret, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_tar_cleanup) struct oci_tar *tar = oci_tar_open_take(layer, err);
+	struct unpacking u = {.options = options, .ret = ret, .tar = tar, .whiteouts = whiteouts};
+	struct oci_tar_entry entry;
+	int rc;
+
+	if (!tar)
+		return -1;
+	while ((rc = oci_tar_next(tar, &entry, err)) > 0)
+		if (take_entry(&u, &entry, err) < 0)
+			return -1;
+	if (rc < 0)
+		return -1;
+	oci_listing_sort(&ret->files);
+	return 0;
+}

@@ -1,0 +1,323 @@
+#include "engine/verify.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/workers.h"
+#include "engine/scan.h"
+
+#define CHUNK OCI_MIB
+
+/* One thing to hash: a layer of the wanted listing, or a file by itself. */
+struct item {
+	bool is_layer;
+	size_t number;
+};
+
+struct verifying {
+	int dir;
+	const struct oci_listing *want;
+	struct oci_listing have;        /* of the directory, by lstat */
+	struct oci_digest *digests;     /* of the files in `want` that were hashed alone */
+	bool *proven;                   /* files of `want` */
+	struct item *items;
+	size_t item_count;
+	const struct oci_observer *observer;
+	atomic_ullong bytes;
+};
+
+static bool is_ours(const char *path)
+{
+	return oci_str_starts(path, ".modelcar") || strcmp(path, "lost+found") == 0;
+}
+
+struct listing_walk {
+	int dir;
+	struct oci_listing *ret;
+};
+
+static int list_entry(void *ctx, const char *path, const struct stat *st, struct oci_error *err)
+{
+	struct listing_walk *walk = ctx;
+	struct oci_listing_file *file;
+
+	if (!strchr(path, '/') && is_ours(path))
+		return 1;
+	if (S_ISDIR(st->st_mode))
+		return 0;
+	file = oci_listing_add(walk->ret, path, err);
+	if (!file)
+		return -1;
+	file->size_bytes = S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0;
+	file->mode = st->st_mode & 0777;
+	file->special = !S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode);
+	if (!S_ISLNK(st->st_mode))
+		return 0;
+	return oci_fs_read_link(walk->dir, path, &file->link, err);
+}
+
+static int list_dir(int dir, struct oci_listing *ret, struct oci_error *err)
+{
+	struct listing_walk walk = {dir, ret};
+
+	if (oci_fs_walk(dir, list_entry, &walk, err) < 0)
+		return -1;
+	oci_listing_sort(ret);
+	return 0;
+}
+
+static int hash_file(struct verifying *v, const struct oci_worker *worker, const char *path, uint64_t size,
+	struct oci_digest *ret, struct oci_error *err)
+{
+	oci_autoclose int fd = oci_fs_open_beneath(v->dir, path, O_RDONLY | O_NONBLOCK, 0, err);
+	oci_autofree char *chunk = malloc(CHUNK);
+	struct oci_hash hash;
+	uint64_t done = 0;
+
+	if (fd < 0)
+		return -1;
+	if (!chunk)
+		return oci_fail_nomem(err);
+	oci_hash_init(&hash, OCI_SHA256);
+	for (;;) {
+		ssize_t n = oci_fs_pread_full(fd, chunk, CHUNK, done, err);
+
+		if (n < 0)
+			return oci_wrap(err, "file '%s'", path);
+		if (oci_worker_stopped(worker))
+			return oci_fail(err, OCI_E_CANCELLED, "cancelled");
+		oci_hash_update(&hash, chunk, (size_t)n);
+		oci_event_bytes(v->observer, (uint64_t)n);
+		done += (uint64_t)n;
+		if (done >= size || n == 0)
+			break;
+	}
+	atomic_fetch_add(&v->bytes, done);
+	oci_hash_final(&hash, ret);
+	return 0;
+}
+
+struct layer_files {
+	struct verifying *v;
+	const struct oci_layer_file *files;
+};
+
+static int open_layer_file(void *ctx, size_t file, struct oci_error *err)
+{
+	const struct layer_files *from = ctx;
+
+	return oci_fs_open_beneath(from->v->dir, from->files[file].path, O_RDONLY | O_NONBLOCK, 0, err);
+}
+
+struct counted_hash {
+	struct oci_hash hash;
+	uint64_t bytes;
+};
+
+static int take_piece(void *ctx, const void *data, size_t len, struct oci_error *err)
+{
+	struct counted_hash *counted = ctx;
+
+	oci_hash_update(&counted->hash, data, len);
+	counted->bytes += len;
+	return 0;
+}
+
+static int hash_stream(struct verifying *v, const struct oci_worker *worker, struct oci_reader *reader,
+	struct oci_digest *ret, struct oci_error *err)
+{
+	struct counted_hash counted = {.bytes = 0};
+
+	oci_hash_init(&counted.hash, OCI_SHA256);
+	if (oci_scan(reader, worker, v->observer, take_piece, &counted, err) < 0)
+		return -1;
+	atomic_fetch_add(&v->bytes, counted.bytes);
+	oci_hash_final(&counted.hash, ret);
+	return 0;
+}
+
+/* A file that is there with its size, so that its layer can be rebuilt. */
+static bool is_there(const struct verifying *v, const struct oci_listing_file *want)
+{
+	const struct oci_listing_file *have = oci_listing_find(&v->have, want->path);
+
+	return have && !have->link && !have->special && have->size_bytes == want->size_bytes;
+}
+
+/* What a layer does not prove is hashed file by file, as far as digests are known. */
+static int verify_files(struct verifying *v, const struct oci_worker *worker, const size_t *numbers, size_t count,
+	struct oci_error *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct oci_listing_file *file = &v->want->files[numbers[i]];
+
+		oci_event_done(v->observer, file->path, file->size_bytes, "verified");
+		if (!file->digest.alg || !is_there(v, file))
+			continue;
+		if (hash_file(v, worker, file->path, file->size_bytes, &v->digests[numbers[i]], err) < 0)
+			return -1;
+		v->proven[numbers[i]] = oci_digest_equal(&v->digests[numbers[i]], &file->digest);
+	}
+	return 0;
+}
+
+static int verify_layer(struct verifying *v, const struct oci_worker *worker, size_t layer, struct oci_error *err)
+{
+	oci_autofree struct oci_layer_file *files = NULL;
+	oci_autofree size_t *numbers = NULL;
+	OCI_CLEANUP(oci_reader_cleanup) struct oci_reader *reader = NULL;
+	struct layer_files from = {.v = v};
+	struct oci_layer_source source = {.open = open_layer_file, .ctx = &from};
+	struct oci_layer_shape shape;
+	struct oci_digest digest;
+
+	if (oci_listing_shape(v->want, layer, &shape, &files, &numbers, err) < 0)
+		return -1;
+	from.files = files;
+	for (size_t i = 0; i < shape.count; i++)
+		if (!is_there(v, &v->want->files[numbers[i]]))
+			return verify_files(v, worker, numbers, shape.count, err);
+	reader = oci_layer_reader(&shape, &source, 0, err);
+	if (!reader || hash_stream(v, worker, reader, &digest, err) < 0)
+		return -1;
+	if (!oci_digest_equal(&digest, &v->want->layers[layer].digest))
+		return verify_files(v, worker, numbers, shape.count, err);
+	for (size_t i = 0; i < shape.count; i++) {
+		v->proven[numbers[i]] = true;
+		oci_event_done(v->observer, files[i].path, files[i].size_bytes, "verified");
+	}
+	return 0;
+}
+
+static int verify_item(struct oci_worker *worker, size_t i, struct oci_error *err)
+{
+	struct verifying *v = worker->ctx;
+	const struct item *item = &v->items[i];
+
+	if (item->is_layer)
+		return verify_layer(v, worker, item->number, err);
+	return verify_files(v, worker, &item->number, 1, err);
+}
+
+static int plan_items(struct verifying *v, struct oci_error *err)
+{
+	v->items = calloc(v->want->layer_count + v->want->count + 1, sizeof *v->items);
+	v->digests = calloc(v->want->count + 1, sizeof *v->digests);
+	v->proven = calloc(v->want->count + 1, sizeof *v->proven);
+	if (!v->items || !v->digests || !v->proven)
+		return oci_fail_nomem(err);
+	for (size_t i = 0; i < v->want->layer_count; i++)
+		v->items[v->item_count++] = (struct item){true, i};
+	for (size_t i = 0; i < v->want->count; i++)
+		if (v->want->files[i].layer == OCI_LISTING_NO_LAYER && !v->want->files[i].link)
+			v->items[v->item_count++] = (struct item){false, i};
+	return 0;
+}
+
+/* A link is right when its target is; a file when its bytes were proven. */
+static bool is_right(const struct verifying *v, size_t i, const struct oci_listing_file *have)
+{
+	const struct oci_listing_file *want = &v->want->files[i];
+
+	if (want->link)
+		return have->link && strcmp(have->link, want->link) == 0;
+	return v->proven[i];
+}
+
+static int report(const struct verifying *v, struct oci_differences *ret, struct oci_error *err)
+{
+	for (size_t i = 0; i < v->want->count; i++) {
+		const struct oci_listing_file *want = &v->want->files[i];
+		const struct oci_listing_file *have = oci_listing_find(&v->have, want->path);
+		int rc = 0;
+
+		if (!have)
+			rc = oci_differences_add(ret, OCI_REMOVED, want->path, want->size_bytes, 0, err);
+		else if (!is_right(v, i, have))
+			rc = oci_differences_add(ret, OCI_CHANGED, want->path, want->size_bytes,
+				have->size_bytes, err);
+		if (rc < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < v->have.count; i++)
+		if (!oci_listing_find(v->want, v->have.files[i].path) &&
+			oci_differences_add(ret, OCI_ADDED, v->have.files[i].path, 0,
+				v->have.files[i].size_bytes, err) < 0)
+			return -1;
+	oci_differences_sort(ret);
+	return 0;
+}
+
+static void clear(struct verifying *v)
+{
+	oci_cleanup_close(&v->dir);
+	oci_listing_clear(&v->have);
+	free(v->digests);
+	free(v->proven);
+	free(v->items);
+}
+
+static uint64_t total_bytes(const struct oci_listing *l)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < l->count; i++)
+		sum += l->files[i].size_bytes;
+	return sum;
+}
+
+int oci_verify_tree(const char *path, const struct oci_listing *want, unsigned jobs,
+	const struct oci_observer *observer, const atomic_int *cancel, struct oci_verify_report *ret,
+	struct oci_error *err)
+{
+	OCI_CLEANUP(clear) struct verifying v = {
+		.dir = oci_fs_open_dir(path, err), .want = want, .observer = observer};
+
+	if (v.dir < 0 || list_dir(v.dir, &v.have, err) < 0 || plan_items(&v, err) < 0)
+		return -1;
+	oci_event_phase(observer, "verify", total_bytes(want), want->count);
+	if (oci_workers_run(jobs ? jobs : oci_workers_cpus(), v.item_count, verify_item, &v, cancel, err) < 0)
+		return -1;
+	ret->file_count = want->count;
+	ret->bytes = atomic_load(&v.bytes);
+	return report(&v, &ret->differences, err);
+}
+
+static int hash_listed(struct oci_worker *worker, size_t i, struct oci_error *err)
+{
+	struct verifying *v = worker->ctx;
+	struct oci_listing_file *file = &v->have.files[i];
+
+	if (file->link || file->special)
+		return 0;
+	return hash_file(v, worker, file->path, file->size_bytes, &file->digest, err);
+}
+
+int oci_verify_list(const char *path, bool digests, unsigned jobs, const struct oci_observer *observer,
+	const atomic_int *cancel, struct oci_listing *ret, struct oci_error *err)
+{
+	OCI_CLEANUP(clear) struct verifying v = {.dir = oci_fs_open_dir(path, err), .observer = observer};
+
+	if (v.dir < 0 || list_dir(v.dir, &v.have, err) < 0)
+		return -1;
+	if (digests) {
+		oci_event_phase(observer, "hash", total_bytes(&v.have), v.have.count);
+		if (oci_workers_run(jobs ? jobs : oci_workers_cpus(), v.have.count, hash_listed, &v, cancel, err) <
+			0)
+			return -1;
+	}
+	*ret = v.have;
+	v.have = (struct oci_listing){0};
+	return 0;
+}
+
+void oci_verify_report_clear(struct oci_verify_report *report)
+{
+	oci_differences_clear(&report->differences);
+	*report = (struct oci_verify_report){0};
+}
