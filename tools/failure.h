@@ -1,0 +1,13 @@
+/* failure.h - how a run ends: one line for people, a few bytes for Kubernetes */
+#pragma once
+
+#include "base/error.h"
+
+/* The exit code of a failure: its code, 128+n when signal n ended the run,
+ * 1 when nothing was recorded. */
+int failure_exit_code(const struct oci_error *err, int signal_number);
+
+/* Prints "modelcar: <text>" to stderr, and writes {"code","reason","message"},
+ * at most 1 KiB, to the file that MODELCAR_TERMINATION_LOG names, else
+ * /dev/termination-log, when it exists. Returns the exit code. */
+int failure_report(const struct oci_error *err, int signal_number);
