@@ -1,0 +1,166 @@
+"""Fixtures: a model, a registry, and every consumer, which is skipped by name where it is absent."""
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+import zlib
+from pathlib import Path
+
+import pytest
+
+import consumers
+import images
+import models
+import servers
+import tool
+
+
+def pytest_report_header():
+    return f"binary: {tool.binary()}, MODELCAR_SEED={models.SEED}"
+
+
+def is_drawn(item) -> bool:
+    """Long matrices run a sample that the seed decides: other days, other parts."""
+    matrix = item.get_closest_marker("matrix")
+    if item.get_closest_marker("long"):
+        return False
+    return not matrix or zlib.crc32(f"{models.SEED}{item.nodeid}".encode()) % matrix.args[0] == 0
+
+
+def pytest_collection_modifyitems(config, items):
+    if os.environ.get("MODELCAR_FULL") == "1":
+        return
+    left = [item for item in items if not is_drawn(item)]
+    items[:] = [item for item in items if is_drawn(item)]
+    config.hook.pytest_deselected(items=left)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows the end of the log of each server that it used."""
+    report = yield
+    if report.failed:
+        for name, value in getattr(item, "funcargs", {}).items():
+            if isinstance(value, servers.DockerRegistry):
+                report.sections.append((f"log of {name}", value.log()[-3000:]))
+    return report
+
+
+@pytest.fixture(scope="session")
+def scratch():
+    """A short path of our own: sockets have 108 bytes for theirs."""
+    path = Path(tempfile.gettempdir()) / f"modelcar-{secrets.token_hex(4)}"  # podman takes it for a name
+    path.mkdir(mode=0o700)
+    yield path
+    consumers.leave_mounts(path)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    """A Hugging Face model of four shards; shared, so never changed."""
+    return models.huggingface(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture
+def own_model(tmp_path) -> Path:
+    """One that the test may change."""
+    return models.huggingface(tmp_path / "own-model")
+
+
+@pytest.fixture(scope="session")
+def registry(scratch):
+    server = servers.DockerRegistry(scratch / "registry")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts what is given and has a close(), and ends it with the test: start(Class, "name", …)."""
+    running = []
+
+    def begin(kind, name, *args, **kwargs):
+        running.append(kind(tmp_path / name, *args, **kwargs))
+        return running[-1]
+
+    yield begin
+    for server in reversed(running):
+        server.close()
+
+
+@pytest.fixture
+def repo(request, registry) -> str:
+    """A repository of this test alone in the shared registry."""
+    return registry.ref("test/" + request.node.name.split("[")[0].replace("_", "-").lower())
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory, model) -> Path:
+    """An OCI layout that holds `model` under the tag v1; shared, so never changed."""
+    layout = tmp_path_factory.mktemp("packed") / "layout"
+    tool.ok("pack", model, f"oci:{layout}:v1")
+    return layout
+
+
+@pytest.fixture
+def own_layout(tmp_path, packed) -> Path:
+    """A copy of `packed` to damage."""
+    return Path(shutil.copytree(packed, tmp_path / "own-layout"))
+
+
+@pytest.fixture
+def foreign(tmp_path) -> images.ImageLayout:
+    return images.ImageLayout(tmp_path / "foreign")
+
+
+@pytest.fixture(scope="session")
+def pushed(registry, model) -> str:
+    """`model` in the registry, as a reference with a tag."""
+    ref = registry.ref("shared/tiny:v1")
+    tool.ok("pack", model, ref)
+    return ref
+
+
+def fixture_for(kind):
+    @pytest.fixture(scope="session", name=kind.__name__.lower())
+    def consumer(scratch):
+        try:
+            made = kind(scratch / kind.__name__.lower())
+        except consumers.Absent as absent:
+            pytest.skip(f"absent: {absent}")
+        yield made
+        if hasattr(made, "close"):
+            made.close()
+
+    return consumer
+
+
+skopeo, podman, buildah, umoci, crane, containerd, kserve, olot = map(fixture_for, (
+    consumers.Skopeo, consumers.Podman, consumers.Buildah, consumers.Umoci, consumers.Crane,
+    consumers.Containerd, consumers.KServe, consumers.Olot))
+
+
+@pytest.fixture(scope="session")
+def second_file_system():
+    """A directory on another file system than the tests' own."""
+    here = Path(tempfile.gettempdir())
+    for place in (Path("/dev/shm"), Path("/run"), Path("/var/tmp")):
+        if place.is_dir() and place.stat().st_dev != here.stat().st_dev and shutil.disk_usage(place).free > 2**26:
+            path = Path(tempfile.mkdtemp(prefix="modelcar-", dir=place))
+            yield path
+            shutil.rmtree(path)
+            return
+    pytest.skip("absent: a second file system")
+
+
+@pytest.fixture
+def unprivileged():
+    """Runs the tool as a user to whom permissions apply, or says that it cannot: -> options for tool.run."""
+    if os.geteuid() != 0:
+        return {}
+    probe = subprocess.run([tool.binary(), "--version"], user=65534, group=65534, capture_output=True)
+    if probe.returncode:
+        pytest.skip("absent: a binary that another user may run")
+    return {"user": 65534, "group": 65534, "extra_groups": []}
