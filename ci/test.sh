@@ -20,6 +20,7 @@ results=$build/results
 export MODELCAR_SEED=${MODELCAR_SEED:-$(date -u +%Y%m%d)} PYTHONDONTWRITEBYTECODE=1
 broken=()
 wrap=() # a command that runs the tests
+parallel=() # of tests that mostly wait: many at once
 
 say() { printf '\n== %s (%ss)\n' "$*" "$SECONDS"; }
 
@@ -83,6 +84,7 @@ thread_tests()
 }
 
 ci/deps.sh || exit 1
+"$python" -c "import xdist" 2>/dev/null && parallel=(-n 12)
 mkdir -p "$results"
 rm -f "$results"/*.xml
 echo "MODELCAR_SEED=$MODELCAR_SEED"
@@ -94,7 +96,7 @@ step "build with AddressSanitizer and UndefinedBehaviorSanitizer" configure "$bu
 	-Dbuildtype=debugoptimized -Db_sanitize=address,undefined
 tests "C tests, sanitized" c-asan c_tests "$build-asan" --suite unit --suite store
 tests "end to end, sanitized" e2e-asan e2e "$build-asan" tests/e2e -m "not heavy" --ignore tests/e2e/test_faults.py
-tests "faults" e2e-faults e2e "$build" tests/e2e/test_faults.py
+tests "faults" e2e-faults e2e "$build" tests/e2e/test_faults.py "${parallel[@]}"
 tests "end to end, heavy data" e2e-heavy e2e "$build" tests/e2e -m heavy
 step "build with ThreadSanitizer" configure "$build-tsan" -Dbuildtype=debugoptimized -Db_sanitize=thread
 # ThreadSanitizer cannot place its shadow where addresses are too random.

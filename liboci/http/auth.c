@@ -35,6 +35,8 @@ struct oci_auth {
 	char *basic;                    /* "Basic …" */
 	struct token tokens[TOKENS_MAX];
 	size_t next; /* slot to be overwritten */
+	struct oci_error outage; /* the last time that the token service was not to be had, */
+	uint64_t outage_ms;      /* and when */
 };
 
 static void wipe(char **secret)
@@ -177,11 +179,13 @@ static const char *extra_scope(const struct oci_auth *auth, const char *scope)
 }
 
 /* "Not found" there must not look like an image that does not exist. */
-static int expect_token(const struct oci_http_request *ask, const struct oci_http_response *answer,
-	struct oci_error *err)
+static int expect_token(struct oci_auth *auth, const struct oci_http_request *ask,
+	const struct oci_http_response *answer, struct oci_error *err)
 {
 	int status = answer->status;
 
+	if (oci_retry_status(status))
+		oci_pace_tell(&auth->http->pace, status, answer->retry_after_ms);
 	if (status == 200 || oci_retry_status(status))
 		return oci_http_expect(ask, answer, 200, err);
 	return oci_http_fail(ask, err, OCI_E_AUTH, status == 401 || status == 403 ?
@@ -212,11 +216,11 @@ static int get_token(struct oci_auth *auth, const char *scope, struct oci_http_r
 	if (oci_url_add_query(&url, "client_id", CLIENT_ID, err) < 0)
 		return -1;
 	struct oci_http_request ask = {
-		.method = "GET", .url = url.data, .retry = true, .authorization = auth->basic ? auth->basic : "",
+		.method = "GET", .url = url.data, .authorization = auth->basic ? auth->basic : "",
 	};
 	if (oci_http_perform(auth->http, &ask, ret, err) < 0)
 		return -1;
-	return is_wrong_way(ret) ? 1 : expect_token(&ask, ret, err);
+	return is_wrong_way(ret) ? 1 : expect_token(auth, &ask, ret, err);
 }
 
 static int add_field(struct oci_buf *form, const char *key, const char *value, struct oci_error *err)
@@ -254,12 +258,12 @@ static int post_token(struct oci_auth *auth, const char *scope, struct oci_http_
 	    add_field(&form, "client_id", CLIENT_ID, err) < 0 || add_field(&form, "scope", scope, err) < 0)
 		return -1;
 	struct oci_http_request ask = {
-		.method = "POST", .url = auth->challenge.realm, .retry = true, .authorization = "",
+		.method = "POST", .url = auth->challenge.realm, .authorization = "",
 		.content_type = "application/x-www-form-urlencoded", .body = form.data, .body_len = form.len,
 	};
 	if (oci_http_perform(auth->http, &ask, ret, err) < 0)
 		return -1;
-	return is_wrong_way(ret) ? 1 : expect_token(&ask, ret, err);
+	return is_wrong_way(ret) ? 1 : expect_token(auth, &ask, ret, err);
 }
 
 static int ask_service(struct oci_auth *auth, const char *scope, struct oci_http_response *ret,
@@ -347,13 +351,35 @@ static struct token *token_slot(struct oci_auth *auth, const char *scope, struct
 	return token;
 }
 
-static int bearer(struct oci_auth *auth, const char *scope, struct oci_buf *out, struct oci_error *err)
+/* Who waited meanwhile for one that failed does not wait for the same again. */
+static int fetch_once(struct oci_auth *auth, const char *scope, uint64_t since_ms, struct token *ret,
+	struct oci_error *err)
+{
+	struct oci_error failure = {0};
+
+	if (auth->outage.code && auth->outage_ms >= since_ms) {
+		failure = auth->outage;
+	} else {
+		if (fetch_token(auth, scope, ret, &failure) == 0)
+			return 0;
+		if (oci_retry_failure(&failure)) {
+			auth->outage = failure;
+			auth->outage_ms = oci_clock_ms();
+		}
+	}
+	if (err && !err->code)
+		*err = failure;
+	return -1;
+}
+
+static int bearer(struct oci_auth *auth, const char *scope, uint64_t since_ms, struct oci_buf *out,
+	struct oci_error *err)
 {
 	struct token *token = find_token(auth, scope);
 
 	if (!token || oci_clock_ms() >= token->renew_ms) {
 		struct token fresh = {0};
-		if (fetch_token(auth, scope, &fresh, err) < 0)
+		if (fetch_once(auth, scope, since_ms, &fresh, err) < 0)
 			return -1;
 		token = token_slot(auth, scope, err);
 		if (!token) {
@@ -369,11 +395,12 @@ static int bearer(struct oci_auth *auth, const char *scope, struct oci_buf *out,
 
 int oci_auth_header(struct oci_auth *auth, const char *scope, struct oci_buf *out, struct oci_error *err)
 {
+	uint64_t since_ms = oci_clock_ms();
 	int rc = 0;
 
 	pthread_mutex_lock(&auth->lock);
 	if (auth->challenge.bearer)
-		rc = bearer(auth, scope, out, err);
+		rc = bearer(auth, scope, since_ms, out, err);
 	else if (auth->challenge.basic)
 		rc = oci_buf_puts(out, auth->basic, err);
 	pthread_mutex_unlock(&auth->lock);

@@ -15,7 +15,9 @@
  * - redirects are not followed;
  * - not on a more private network than the registry (client.h).
  *
- * Used by several threads: one of them fetches, the others wait for it.
+ * Used by several threads: one of them fetches, the others wait for it. A service
+ * that fails is not asked again here: the request that wanted the token is what
+ * is tried again.
  */
 #pragma once
 

@@ -92,6 +92,7 @@ struct oci_http *oci_http_new(const struct oci_http_options *options, struct oci
 	http->cancel = options->cancel;
 	http->observer = options->observer;
 	http->rate = options->rate;
+	http->stall_ms = options->stall_ms ? options->stall_ms : OCI_HTTP_STALL_MS;
 	if (fill(http, options, err) < 0) {
 		oci_http_free(http);
 		return NULL;
@@ -119,6 +120,11 @@ void oci_http_free(struct oci_http *http)
 const char *oci_http_origin(const struct oci_http *http)
 {
 	return http->base;
+}
+
+uint64_t oci_http_answer_ms(const struct oci_http *http)
+{
+	return 2 * http->stall_ms;
 }
 
 const char *oci_http_known_as(const char *host)
@@ -190,7 +196,7 @@ static int login(struct oci_http_exchange *x, const char *sent, struct oci_error
 
 static void look_at(struct oci_http_exchange *x)
 {
-	uint64_t after_ms = oci_retry_after_ms(oci_http_exchange_header(x, "Retry-After", 0));
+	uint64_t after_ms = oci_http_exchange_retry_after_ms(x);
 
 	oci_pace_tell(&x->http->pace, x->status, after_ms);
 	oci_warning_show(x);
@@ -260,10 +266,10 @@ static int finish(struct oci_http_exchange *x, struct oci_http_response *ret, st
 	return 0;
 }
 
-static int perform_once(struct oci_http *http, const struct oci_http_request *request,
+static int perform_once(struct oci_http *http, const struct oci_http_request *request, unsigned attempt,
 	struct oci_http_response *ret, struct oci_error *err)
 {
-	struct oci_http_exchange x = {.on_body = oci_http_response_take, .ctx = ret};
+	struct oci_http_exchange x = {.on_body = oci_http_response_take, .ctx = ret, .attempt = attempt};
 
 	int rc = oci_http_open(http, request, &x, err);
 	if (rc == 0)
@@ -281,8 +287,8 @@ int oci_http_perform(struct oci_http *http, const struct oci_http_request *reque
 	for (unsigned attempt = 0;; attempt++) {
 		struct oci_error now = {0};
 		oci_http_response_clear(ret);
-		int rc = perform_once(http, request, ret, &now);
-		bool passing = rc < 0 ? now.code == OCI_E_NETWORK : oci_retry_status(ret->status);
+		int rc = perform_once(http, request, attempt, ret, &now);
+		bool passing = rc < 0 ? oci_retry_failure(&now) : oci_retry_status(ret->status);
 		if (!passing || attempt + 1 >= tries) {
 			if (rc < 0 && err && !err->code)
 				*err = now;

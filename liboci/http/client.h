@@ -19,15 +19,19 @@
  *   services. A redirect to a private network is allowed: it gets no secret.
  *   What goes through a proxy of the user's is judged by the URL alone.
  * - Requests marked `retry` are tried up to 5 times on a failed connection and
- *   on 408, 429, 500, 502, 503, 504, with backoff and Retry-After.
- * - Timeouts: connect 15 s, first byte of an answer 60 s unless the request
- *   says otherwise, 30 s without a byte. The cancel flag is looked at ten times
- *   a second.
+ *   on 408, 429, 500, 502, 503, 504, with backoff and Retry-After (at most four
+ *   times stall_ms).
+ * - Timeouts follow from `stall_ms`, 30 s: a connection without a byte for so
+ *   long is given up. Connecting may take half of that; the first byte of an
+ *   answer twice that, unless the request says otherwise; and over twice that a
+ *   transfer must come to 1 KiB a second, not counted what --limit-rate or the
+ *   caller keeps waiting. The cancel flag is looked at ten times a second.
  * - Proxies of the environment (proxy.h), certificates of the system, of
  *   SSL_CERT_FILE and SSL_CERT_DIR, and of certs.d (certs.h).
  * - After a 429 all requests of the client slow down together (pace.h), and
  *   all bytes keep to the rate (rate.h).
- * - A Warning of the registry is a warn event, once a text (warning.h).
+ * - A Warning of the registry is a warn event, once a text (warning.h), and the
+ *   end of each request a trace event (trace.h).
  * - HTTP/1.1: transfers in parallel must not share one connection.
  *
  * Errors: OCI_E_NETWORK (connection, timeout, server errors), OCI_E_TLS,
@@ -60,6 +64,7 @@ struct oci_http_options {
 	const struct oci_credentials *credentials; /* these, and no file is read; NULL: those of the files */
 	const struct oci_strings *headers; /* "Name: value" for the registry's own origin; NULL: none */
 	struct oci_rate *rate;       /* rate.h; NULL: no limit */
+	uint64_t stall_ms;           /* 0: 30 s */
 	const atomic_int *cancel;    /* non-zero: stop; NULL: none */
 	const struct oci_observer *observer;
 };
@@ -70,6 +75,8 @@ struct oci_http *oci_http_new(const struct oci_http_options *options, struct oci
 void oci_http_free(struct oci_http *http);
 /* "https://host:port", without a slash at its end. */
 const char *oci_http_origin(const struct oci_http *http);
+/* How long the first byte of an answer may take. */
+uint64_t oci_http_answer_ms(const struct oci_http *http);
 /* Docker Hub goes by several names: what it is called in references and credential
  * files, and where it is asked. Other hosts are themselves. */
 const char *oci_http_known_as(const char *host);
@@ -88,7 +95,7 @@ struct oci_http_request {
 	const char *range;         /* "first-last" */
 	const void *body;          /* sent whole, may be sent again; NULL: none */
 	size_t body_len;
-	uint64_t answer_ms;        /* wait for the answer's first byte; 0: 60 s */
+	uint64_t answer_ms;        /* wait for the answer's first byte; 0: oci_http_answer_ms() */
 	bool retry;                /* sending it twice does no harm */
 	uint64_t grace_ms;         /* how long it may go on after the cancel flag rose */
 	const char *authorization; /* instead of a scope: sent as it is, redirects are not followed */

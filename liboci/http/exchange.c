@@ -1,15 +1,17 @@
 #include "http/exchange.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "http/retry.h"
 #include "http/tls.h"
+#include "http/trace.h"
 
-#define ANSWER_MS 60000
-#define STALL_MS 30000
 #define POLL_MS 100
+#define LEAST_BYTES_PER_SECOND 1024
 
 int oci_http_fail(const struct oci_http_request *request, struct oci_error *err, enum oci_errc code,
 	const char *format, ...)
@@ -75,11 +77,11 @@ static void link_put(struct oci_http *http, struct oci_http_link *link)
 int oci_http_exchange_begin(struct oci_http_exchange *x, const char *authorization, struct oci_error *err)
 {
 	x->status = 0;
-	x->headers_in = x->wanted = x->done = x->flowing = x->cut = x->too_private = x->resting = false;
+	x->headers_in = x->head_begun = x->wanted = x->done = x->flowing = x->cut = x->too_private = x->resting = false;
 	x->bad_ca = NULL;
 	x->header_bytes = 0;
-	x->moved = 0;
-	x->moved_ms = oci_clock_ms();
+	x->moved = x->slow_ms = x->slow_moved = 0;
+	x->begun_ms = x->moved_ms = x->seen_ms = oci_clock_ms();
 	x->link = link_get(x->http);
 	if (!x->link)
 		return oci_fail_nomem(err);
@@ -96,7 +98,7 @@ int oci_http_exchange_begin(struct oci_http_exchange *x, const char *authorizati
 int oci_http_exchange_resume(struct oci_http_exchange *x, struct oci_error *err)
 {
 	x->flowing = true;
-	x->moved_ms = oci_clock_ms();
+	x->moved_ms = x->seen_ms = oci_clock_ms();
 	if (!x->done && curl_easy_pause(x->link->easy, CURLPAUSE_CONT) == CURLE_OUT_OF_MEMORY)
 		return oci_fail_nomem(err);
 	return 0;
@@ -210,6 +212,22 @@ static int collect(struct oci_http_exchange *x, struct oci_error *err)
 	return 0;
 }
 
+/* A byte now and then is a stall, too. Counted is the time that we spent on it. */
+static int check_speed(struct oci_http_exchange *x, uint64_t moved, uint64_t now, struct oci_error *err)
+{
+	uint64_t window_ms = 2 * x->http->stall_ms;
+
+	x->slow_ms += now - x->seen_ms;
+	if (x->slow_ms < window_ms)
+		return 0;
+	if (moved - x->slow_moved < window_ms * LEAST_BYTES_PER_SECOND / 1000)
+		return oci_http_fail(x->request, err, OCI_E_NETWORK, "%" PRIu64 " bytes moved in %u s",
+			moved - x->slow_moved, (unsigned)(window_ms / 1000));
+	x->slow_ms = 0;
+	x->slow_moved = moved;
+	return 0;
+}
+
 /* 1: bytes moved since the last call. */
 static int check_progress(struct oci_http_exchange *x, struct oci_error *err)
 {
@@ -219,14 +237,17 @@ static int check_progress(struct oci_http_exchange *x, struct oci_error *err)
 
 	uint64_t moved = (uint64_t)up + (uint64_t)down + x->header_bytes;
 	uint64_t now = oci_clock_ms();
+	bool waiting = !x->head_begun && (uint64_t)up >= x->stream_bytes;
+	if (!waiting && check_speed(x, moved, now, err) < 0)
+		return -1;
+	x->seen_ms = now;
 	if (moved != x->moved) {
 		x->moved = moved;
 		x->moved_ms = now;
 		return 1;
 	}
-	bool waiting = !x->headers_in && (uint64_t)up >= x->stream_bytes;
-	uint64_t answer_ms = x->request->answer_ms ? x->request->answer_ms : ANSWER_MS;
-	uint64_t limit_ms = waiting ? answer_ms : STALL_MS;
+	uint64_t answer_ms = x->request->answer_ms ? x->request->answer_ms : oci_http_answer_ms(x->http);
+	uint64_t limit_ms = waiting ? answer_ms : x->http->stall_ms;
 	if (now - x->moved_ms > limit_ms)
 		return oci_http_fail(x->request, err, OCI_E_NETWORK, "%s for %u s",
 			waiting ? "no answer" : "no byte moved", (unsigned)(limit_ms / 1000));
@@ -249,7 +270,7 @@ static bool rest(struct oci_http_exchange *x)
 {
 	uint64_t wait_ms = oci_rate_wait_ms(x->http->rate);
 
-	x->moved_ms = oci_clock_ms(); /* this is no stall */
+	x->moved_ms = x->seen_ms = oci_clock_ms(); /* this is no stall */
 	if (wait_ms > 0) {
 		oci_clock_sleep_ms(wait_ms < POLL_MS ? wait_ms : POLL_MS);
 		return true;
@@ -267,6 +288,7 @@ int oci_http_exchange_step(struct oci_http_exchange *x, struct oci_error *err)
 		return oci_fail(err, OCI_E_CANCELLED, "cancelled");
 	if (x->resting && rest(x))
 		return 0;
+	x->stirred = false;
 	if (curl_multi_perform(x->link->multi, &running) != CURLM_OK)
 		return oci_http_fail(x->request, err, OCI_E_BUG, "the transfer library failed");
 	if (collect(x, err) < 0)
@@ -276,7 +298,7 @@ int oci_http_exchange_step(struct oci_http_exchange *x, struct oci_error *err)
 	int moved = check_progress(x, err);
 	if (moved < 0)
 		return -1;
-	if (!moved)
+	if (!moved && !x->stirred)
 		curl_multi_poll(x->link->multi, NULL, 0, POLL_MS, NULL);
 	return 0;
 }
@@ -287,6 +309,11 @@ const char *oci_http_exchange_header(const struct oci_http_exchange *x, const ch
 	if (curl_easy_header(x->link->easy, name, index, CURLH_HEADER, -1, &header) != CURLHE_OK)
 		return NULL;
 	return header->value;
+}
+
+uint64_t oci_http_exchange_retry_after_ms(const struct oci_http_exchange *x)
+{
+	return oci_retry_after_ms(oci_http_exchange_header(x, "Retry-After", 0), 4 * x->http->stall_ms);
 }
 
 static enum oci_http_taken drop(void *ctx, const void *data, size_t len)
@@ -317,6 +344,7 @@ void oci_http_exchange_discard(struct oci_http_exchange *x)
 void oci_http_exchange_end(struct oci_http_exchange *x)
 {
 	if (x->link) {
+		oci_trace_show(x);
 		curl_multi_remove_handle(x->link->multi, x->link->easy);
 		link_put(x->http, x->link);
 		x->link = NULL;

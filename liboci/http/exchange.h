@@ -29,6 +29,7 @@
 #define OCI_HTTP_LINKS_IDLE 32
 #define OCI_HTTP_HEADERS_MAX (256 * OCI_KIB)
 #define OCI_HTTP_ERROR_BODY_MAX (64 * OCI_KIB)
+#define OCI_HTTP_STALL_MS 30000
 
 struct oci_http_link {
 	CURLM *multi; /* holds the connections; used by one exchange at a time */
@@ -45,6 +46,7 @@ struct oci_http {
 	const atomic_int *cancel;
 	const struct oci_observer *observer;
 	struct oci_rate *rate;
+	uint64_t stall_ms;
 	struct oci_auth *auth;
 	struct oci_pace pace;
 	atomic_int reach; /* of the registry's own address, once known */
@@ -65,6 +67,7 @@ struct oci_http_exchange {
 	enum oci_http_taken (*on_body)(void *ctx, const void *data, size_t len);
 	void *ctx;
 	uint64_t stream_bytes;
+	unsigned attempt; /* how often it was tried before: for the trace alone */
 
 	/* bytes to send next, of a stream; */
 	const unsigned char *out;
@@ -86,8 +89,13 @@ struct oci_http_exchange {
 	bool own_origin, proxied, flowing, cut, too_private;
 	bool resting;        /* a pause that the rate asked for */
 	const char *bad_ca;  /* a file that could not be read, borrowed */
+	bool stirred;        /* a callback ran: the caller may have what it waits for */
+	bool head_begun;     /* the answer's, not a 100 Continue */
 	size_t header_bytes;
+	uint64_t begun_ms;
 	uint64_t moved, moved_ms;
+	uint64_t seen_ms;    /* when that was looked at last */
+	uint64_t slow_ms, slow_moved; /* a stretch of work, and where it began */
 	uint64_t cancelled_ms; /* when the flag was first seen, 0: not yet */
 };
 
@@ -108,6 +116,8 @@ int oci_http_exchange_begin(struct oci_http_exchange *x, const char *authorizati
 int oci_http_exchange_resume(struct oci_http_exchange *x, struct oci_error *err);
 /* Move what can be moved, or wait for up to 100 ms. */
 int oci_http_exchange_step(struct oci_http_exchange *x, struct oci_error *err);
+/* What the answer's Retry-After asks for, bounded; 0: nothing. */
+uint64_t oci_http_exchange_retry_after_ms(const struct oci_http_exchange *x);
 /* The value of header number `index` of that name, NULL when there is none.
  * Borrowed until the end of the exchange. */
 const char *oci_http_exchange_header(const struct oci_http_exchange *x, const char *name, size_t index);

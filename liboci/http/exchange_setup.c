@@ -8,7 +8,6 @@
 #include "http/proxy.h"
 #include "http/tls.h"
 
-#define CONNECT_MS 15000
 #define RECEIVE_BUFFER (256 * OCI_KIB)
 #define SEND_BUFFER (256 * OCI_KIB)
 
@@ -20,10 +19,12 @@ static size_t on_header(char *data, size_t size, size_t count, void *ctx)
 	size_t len = size * count;
 	long status = 0;
 
+	x->stirred = true;
 	x->header_bytes += len;
 	if (x->header_bytes > OCI_HTTP_HEADERS_MAX)
 		return 0;
 	curl_easy_getinfo(x->link->easy, CURLINFO_RESPONSE_CODE, &status);
+	x->head_begun = x->head_begun || status >= 200;
 	bool blank = len <= 2 && (data[0] == '\r' || data[0] == '\n');
 	if (blank && status >= 200) {
 		x->status = (int)status;
@@ -43,6 +44,7 @@ static size_t on_data(char *data, size_t size, size_t count, void *ctx)
 	struct oci_http_exchange *x = ctx;
 	size_t len = size * count;
 
+	x->stirred = true;
 	if (!x->flowing)
 		return CURL_WRITEFUNC_PAUSE;
 	if (must_rest(x))
@@ -65,7 +67,7 @@ static size_t on_send(char *data, size_t size, size_t count, void *ctx)
 	struct oci_http_exchange *x = ctx;
 	size_t room = size * count;
 
-	x->wanted = true;
+	x->wanted = x->stirred = true;
 	if (x->out_len == 0 || must_rest(x))
 		return CURL_READFUNC_PAUSE;
 	if (room > x->out_len)
@@ -241,7 +243,7 @@ static CURLcode set_options(struct oci_http_exchange *x)
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(x->http->stall_ms / 2));
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
 	curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SEND_BUFFER);

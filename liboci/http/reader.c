@@ -142,7 +142,7 @@ static int open_exchange(struct http_reader *r, struct oci_error *err)
 		.method = "GET", .url = r->url, .scope = r->scope, .accept = r->accept,
 		.range = whole ? NULL : r->range,
 	};
-	r->x = (struct oci_http_exchange){.on_body = take, .ctx = r};
+	r->x = (struct oci_http_exchange){.on_body = take, .ctx = r, .attempt = r->failures};
 	r->is_open = true;
 	r->wait_ms = 0;
 	if (oci_http_open(r->http, &r->request, &r->x, err) < 0)
@@ -192,11 +192,9 @@ static void settle(struct http_reader *r)
 /* 0: try again. What moved some bytes counts as a fresh start. */
 static int recover(struct http_reader *r, bool moved, const struct oci_error *failure, struct oci_error *err)
 {
-	bool passing = failure->code == OCI_E_NETWORK || failure->code == OCI_E_RATE;
-
 	close_exchange(r);
 	r->failures = moved ? 0 : r->failures + 1;
-	if (!passing || r->failures >= r->tries) {
+	if (!oci_retry_failure(failure) || r->failures >= r->tries) {
 		if (err && !err->code)
 			*err = *failure;
 		return -1;

@@ -6,7 +6,6 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "core/json.h"
-#include "http/retry.h"
 
 void oci_http_response_init(struct oci_http_response *response, size_t body_max)
 {
@@ -82,7 +81,7 @@ int oci_http_response_read(struct oci_http_response *ret, const struct oci_http_
 
 	oci_http_response_clear(ret);
 	ret->status = x->status;
-	ret->retry_after_ms = oci_retry_after_ms(oci_http_exchange_header(x, "Retry-After", 0));
+	ret->retry_after_ms = oci_http_exchange_retry_after_ms(x);
 	if (length && !oci_str_u64(length, &ret->content_length))
 		return oci_http_fail(x->request, err, OCI_E_FORMAT, "a Content-Length that is no number");
 	if (chunk_min && !oci_str_u64(chunk_min, &ret->chunk_min))
@@ -110,7 +109,7 @@ static const struct meaning meanings[] = {
 	{401, OCI_E_AUTH, "the registry wants other credentials; use --authfile, modelcar login or docker login"},
 	{403, OCI_E_AUTH, "these credentials do not allow it; use --authfile, modelcar login or docker login"},
 	{404, OCI_E_NOT_FOUND, "not found"},
-	{405, OCI_E_UNSUPPORTED, "the registry does not allow this, it may be read-only"},
+	{405, OCI_E_UNSUPPORTED, "the registry does not allow this"},
 	{407, OCI_E_AUTH, "the proxy wants a login; write it into HTTP_PROXY as http://user:password@host:port"},
 	{408, OCI_E_NETWORK, "the server gave up waiting"},
 	{413, OCI_E_UNSUPPORTED, "too large for the registry or a proxy before it"},
@@ -119,8 +118,17 @@ static const struct meaning meanings[] = {
 	{507, OCI_E_NOSPACE, "the registry is out of space"},
 };
 
-static struct meaning meaning_of(int status)
+static bool writes(const struct oci_http_request *request)
 {
+	const char *method = request->method;
+	return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
+}
+
+static struct meaning meaning_of(const struct oci_http_request *request, int status)
+{
+	if (status == 405 && writes(request))
+		return (struct meaning){status, OCI_E_PERM,
+			"the registry takes no content, it is read-only; push elsewhere or ask who runs it"};
 	for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++)
 		if (meanings[i].status == status)
 			return meanings[i];
@@ -179,7 +187,7 @@ int oci_http_expect(const struct oci_http_request *request, const struct oci_htt
 	if (https_expected(request, response))
 		return oci_http_fail(request, err, OCI_E_TLS,
 			"the server speaks https; leave out --plain-http, or name its authority with --ca-file");
-	struct meaning m = meaning_of(response->status);
+	struct meaning m = meaning_of(request, response->status);
 	registry_words(response, words, sizeof words);
 	return oci_http_fail(request, err, m.code, "status %d, %s%s", response->status, m.text, words);
 }

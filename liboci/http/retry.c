@@ -9,7 +9,6 @@
 
 #define RETRY_FIRST_MS 500
 #define RETRY_LAST_MS 16000
-#define RETRY_AFTER_MAX_MS 120000
 #define RETRY_SLICE_MS 100
 
 bool oci_retry_status(int status)
@@ -27,7 +26,12 @@ bool oci_retry_status(int status)
 	}
 }
 
-uint64_t oci_retry_after_ms(const char *text)
+bool oci_retry_failure(const struct oci_error *failure)
+{
+	return failure->code == OCI_E_NETWORK || failure->code == OCI_E_RATE;
+}
+
+uint64_t oci_retry_after_ms(const char *text, uint64_t max_ms)
 {
 	uint64_t seconds = 0;
 	time_t when;
@@ -40,7 +44,7 @@ uint64_t oci_retry_after_ms(const char *text)
 			return 0;
 		seconds = (uint64_t)(when - now);
 	}
-	return seconds > RETRY_AFTER_MAX_MS / 1000 ? RETRY_AFTER_MAX_MS : seconds * 1000;
+	return seconds > max_ms / 1000 ? max_ms : seconds * 1000;
 }
 
 static uint64_t random_below(uint64_t limit)
@@ -63,11 +67,16 @@ int oci_retry_sleep(uint64_t wait_ms, const atomic_int *cancel, struct oci_error
 	return 0;
 }
 
-int oci_retry_wait(unsigned attempt, uint64_t at_least_ms, const atomic_int *cancel, struct oci_error *err)
+uint64_t oci_retry_wait_ms(unsigned attempt, uint64_t at_least_ms)
 {
 	uint64_t backoff = RETRY_FIRST_MS;
 	while (attempt-- > 0 && backoff < RETRY_LAST_MS)
 		backoff *= 2;
 	uint64_t wait = backoff / 2 + random_below(backoff / 2);
-	return oci_retry_sleep(wait > at_least_ms ? wait : at_least_ms, cancel, err);
+	return wait > at_least_ms ? wait : at_least_ms;
+}
+
+int oci_retry_wait(unsigned attempt, uint64_t at_least_ms, const atomic_int *cancel, struct oci_error *err)
+{
+	return oci_retry_sleep(oci_retry_wait_ms(attempt, at_least_ms), cancel, err);
 }

@@ -21,12 +21,12 @@ void oci_http_upload_abort(struct oci_http_upload *up)
 	free(up);
 }
 
-static void reset(struct oci_http_upload *up, uint64_t size_bytes)
+static void reset(struct oci_http_upload *up, uint64_t size_bytes, unsigned attempt)
 {
 	oci_http_exchange_end(&up->x);
 	oci_url_clear(&up->x.url);
 	up->x = (struct oci_http_exchange){
-		.on_body = oci_http_response_take, .ctx = &up->answer, .stream_bytes = size_bytes,
+		.on_body = oci_http_response_take, .ctx = &up->answer, .stream_bytes = size_bytes, .attempt = attempt,
 	};
 }
 
@@ -44,10 +44,10 @@ struct oci_http_upload *oci_http_upload_start(struct oci_http *http,
 	up->request.body = NULL;
 	for (unsigned attempt = 0;; attempt++) {
 		struct oci_error now = {0};
-		reset(up, size_bytes);
+		reset(up, size_bytes, attempt);
 		if (oci_http_open(http, &up->request, &up->x, &now) == 0)
 			return up;
-		bool again = now.code == OCI_E_NETWORK && attempt + 1 < OCI_RETRY_TRIES;
+		bool again = oci_retry_failure(&now) && attempt + 1 < OCI_RETRY_TRIES;
 		if (again && oci_retry_wait(attempt, 0, http->cancel, err) == 0)
 			continue;
 		if (err && !err->code)

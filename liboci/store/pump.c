@@ -6,17 +6,19 @@
 
 #define CHUNK_BYTES OCI_MIB
 
-static bool cancelled(const atomic_int *cancel, struct oci_error *err)
+int oci_store_check_wanted(const struct oci_content *content, const atomic_int *cancel, struct oci_error *err)
 {
 	int number = cancel ? atomic_load_explicit(cancel, memory_order_relaxed) : 0;
 
 	if (number)
-		oci_fail(err, OCI_E_CANCELLED, "cancelled by signal %d", number);
-	return number != 0;
+		return oci_fail(err, OCI_E_CANCELLED, "cancelled by signal %d", number);
+	if (content->unwanted && atomic_load_explicit(content->unwanted, memory_order_relaxed))
+		return oci_fail(err, OCI_E_CANCELLED, "cancelled, since another transfer failed");
+	return 0;
 }
 
-static int pump(struct oci_reader *from, struct oci_sink *to, const struct oci_observer *observer,
-	const atomic_int *cancel, struct oci_error *err)
+static int pump(struct oci_reader *from, struct oci_sink *to, const struct oci_content *content,
+	const struct oci_observer *observer, const atomic_int *cancel, struct oci_error *err)
 {
 	oci_autofree char *chunk = malloc(CHUNK_BYTES);
 	ssize_t n;
@@ -24,7 +26,7 @@ static int pump(struct oci_reader *from, struct oci_sink *to, const struct oci_o
 	if (!chunk)
 		return oci_fail_nomem(err);
 	for (;;) {
-		if (cancelled(cancel, err))
+		if (oci_store_check_wanted(content, cancel, err) < 0)
 			return -1;
 		n = oci_reader_read(from, chunk, CHUNK_BYTES, err);
 		if (n < 0)
@@ -55,7 +57,7 @@ int oci_store_pump(struct oci_store *s, const struct oci_descriptor *d, const st
 	sink = oci_store_begin(s, d, err);
 	if (!sink)
 		return oci_fail_side(err, OCI_SIDE_DEST);
-	if (pump(reader, sink, observer, cancel, err) < 0) {
+	if (pump(reader, sink, content, observer, cancel, err) < 0) {
 		oci_sink_abort(sink);
 		return blame(err);
 	}

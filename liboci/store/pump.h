@@ -3,5 +3,8 @@
 
 #include "store/store.h"
 
+/* OCI_E_CANCELLED when the flag is up or the content is wanted no more. */
+int oci_store_check_wanted(const struct oci_content *content, const atomic_int *cancel, struct oci_error *err);
+
 int oci_store_pump(struct oci_store *s, const struct oci_descriptor *d, const struct oci_content *content,
 	const struct oci_observer *observer, const atomic_int *cancel, struct oci_error *err);

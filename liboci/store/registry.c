@@ -13,7 +13,9 @@
 #include "store/chunk.h"
 #include "store/registry_list.h"
 #include "store/registry_limits.h"
+#include "store/registry_names.h"
 #include "store/registry_put.h"
+#include "store/registry_session.h"
 #include "store/registry_sink.h"
 #include "store/upload_state.h"
 
@@ -192,24 +194,34 @@ static int describe(const struct oci_http_response *answer, const char *name, st
 	return 0;
 }
 
-static int registry_resolve(struct oci_store *s, const char *name, struct oci_descriptor *ret,
+static int ask_manifest(struct oci_registry *r, const char *name, struct oci_http_response *ret,
 	struct oci_error *err)
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf url;
-	OCI_CLEANUP(oci_http_response_clear) struct oci_http_response answer;
-	struct oci_registry *r = (struct oci_registry *)s;
-	struct oci_digest digest;
 
 	oci_buf_init(&url, OCI_URL_MAX);
-	oci_http_response_init(&answer, OCI_MANIFEST_MAX);
-	if (strchr(name, ':') ? oci_digest_parse(name, &digest, err) < 0 : !oci_reference_tag_ok(name))
-		return oci_fail(err, OCI_E_USAGE, "neither a tag nor a digest");
 	if (oci_registry_url(r, "manifests", name, &url, err) < 0)
 		return -1;
 	struct oci_http_request ask = {
 		.method = "GET", .url = url.data, .scope = r->scope, .accept = OCI_MT_ACCEPT, .retry = true,
 	};
-	if (oci_http_perform(r->http, &ask, &answer, err) < 0 || oci_http_expect(&ask, &answer, 200, err) < 0)
+	if (oci_http_perform(r->http, &ask, ret, err) < 0)
+		return -1;
+	return oci_http_expect(&ask, ret, 200, err);
+}
+
+static int registry_resolve(struct oci_store *s, const char *name, struct oci_descriptor *ret,
+	struct oci_error *err)
+{
+	OCI_CLEANUP(oci_http_response_clear) struct oci_http_response answer;
+	struct oci_registry *r = (struct oci_registry *)s;
+	struct oci_digest digest;
+
+	oci_http_response_init(&answer, OCI_MANIFEST_MAX);
+	if (strchr(name, ':') ? oci_digest_parse(name, &digest, err) < 0 : !oci_reference_tag_ok(name))
+		return oci_fail(err, OCI_E_USAGE, "neither a tag nor a digest");
+	int rc = r->mirrors && strchr(name, ':') ? oci_mirrors_ask(r->mirrors, &digest, &answer, err) : 0;
+	if (rc < 0 || (rc == 0 && ask_manifest(r, name, &answer, err) < 0))
 		return -1;
 	if (describe(&answer, name, ret, err) < 0)
 		return oci_wrap(err, "%s/%s", r->host, r->repository);
@@ -250,40 +262,6 @@ static int registry_tag(struct oci_store *s, const struct oci_descriptor *d, con
 	return oci_registry_put_manifest(r, tag, d->media_type, oci_buf_text(&bytes), bytes.len, err);
 }
 
-static int delete_manifest(struct oci_registry *r, const char *name, struct oci_error *err)
-{
-	OCI_CLEANUP(oci_buf_clear) struct oci_buf url;
-	OCI_CLEANUP(oci_http_response_clear) struct oci_http_response answer;
-
-	oci_buf_init(&url, OCI_URL_MAX);
-	oci_http_response_init(&answer, ANSWER_MAX);
-	oci_autofree char *scope = oci_str_printf("repository:%s:pull,delete", r->repository);
-	if (!scope)
-		return oci_fail_nomem(err);
-	if (oci_registry_url(r, "manifests", name, &url, err) < 0)
-		return -1;
-	struct oci_http_request ask = {.method = "DELETE", .url = url.data, .scope = scope, .retry = true};
-	if (oci_http_perform(r->http, &ask, &answer, err) < 0)
-		return -1;
-	return answer.status == 404 || answer.status == 200 ? 0 : oci_http_expect(&ask, &answer, 202, err);
-}
-
-static int registry_untag(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
-	struct oci_error *err)
-{
-	struct oci_registry *r = (struct oci_registry *)s;
-	char digest[OCI_DIGEST_TEXT_MAX];
-
-	if (delete_manifest(r, tag, NULL) == 0)
-		return 0;
-	return delete_manifest(r, oci_digest_format(&d->digest, digest), err);
-}
-
-static int registry_preflight(struct oci_store *s, const struct oci_store_load *load, struct oci_error *err)
-{
-	return oci_registry_check_limits(((struct oci_registry *)s)->host, load, err);
-}
-
 static int registry_finish(struct oci_store *s, struct oci_error *err)
 {
 	return 0;
@@ -300,6 +278,15 @@ void oci_registry_cancel(struct oci_registry *r, const char *session)
 		.method = "DELETE", .url = session, .scope = r->scope, .answer_ms = CANCEL_MS,
 	};
 	(void)oci_http_perform(r->http, &ask, &answer, NULL);
+}
+
+static int registry_preflight(struct oci_store *s, const struct oci_store_load *load, struct oci_error *err)
+{
+	struct oci_registry *r = (struct oci_registry *)s;
+
+	if (oci_registry_check_limits(r->host, load, err) < 0)
+		return -1;
+	return r->writes && load->largest_bytes > 0 ? oci_session_probe(r, err) : 0;
 }
 
 /* mounting */
@@ -362,6 +349,10 @@ static void registry_close(struct oci_store *s)
 {
 	struct oci_registry *r = (struct oci_registry *)s;
 
+	if (r->spare_session)
+		oci_registry_cancel(r, r->spare_session);
+	free(r->spare_session);
+	pthread_mutex_destroy(&r->lock);
 	oci_mirrors_free(r->mirrors);
 	oci_http_free(r->http);
 	oci_memo_clear(&r->memo);
@@ -370,6 +361,14 @@ static void registry_close(struct oci_store *s)
 	free(r->scope);
 	free(r->state_dir);
 	free(r);
+}
+
+static void registry_distrust(struct oci_store *s, const struct oci_descriptor *d)
+{
+	struct oci_registry *r = (struct oci_registry *)s;
+
+	if (r->mirrors)
+		oci_mirrors_distrust(r->mirrors, &d->digest);
 }
 
 static const struct oci_store_ops registry_ops = {
@@ -384,7 +383,9 @@ static const struct oci_store_ops registry_ops = {
 	.mount = registry_mount,
 	.tags = oci_registry_tags,
 	.referrers = oci_registry_referrers,
-	.untag = registry_untag,
+	.untag = oci_registry_untag,
+	.peek = oci_registry_peek,
+	.distrust = registry_distrust,
 	.preflight = registry_preflight,
 	.put = oci_registry_put,
 };
@@ -401,7 +402,7 @@ static int start_client(struct oci_registry *r, enum oci_store_mode mode, const 
 		.host = oci_http_asked_at(host), .credentials_for = resource,
 		.plain_http = o->plain_http, .tls_insecure = o->tls_insecure, .ca_file = o->ca_file,
 		.cert_file = o->cert_file, .key_file = o->key_file, .authfiles = o->authfiles, .rate = o->rate,
-		.cancel = o->cancel, .observer = o->observer,
+		.stall_ms = o->stall_ms, .cancel = o->cancel, .observer = o->observer,
 	};
 	r->http = oci_http_new(&options, err);
 	if (!r->http)
@@ -428,8 +429,10 @@ struct oci_store *oci_store_registry(const char *host, const char *repository, e
 		return NULL;
 	}
 	r->base.ops = &registry_ops;
+	pthread_mutex_init(&r->lock, NULL);
 	atomic_init(&r->one_request, oci_registry_takes_no_pieces(host));
 	atomic_init(&r->chunk_ceiling, OCI_CHUNK_START);
+	r->writes = mode == OCI_STORE_WRITE;
 	r->retry_for_ms = options->retry_for_ms ? options->retry_for_ms : RETRY_FOR_MS;
 	oci_memo_init(&r->memo);
 	r->scope = oci_str_printf("repository:%s:%s", repository, mode == OCI_STORE_WRITE ? "pull,push" : "pull");

@@ -21,6 +21,10 @@
  * How content is read: from the endpoints of the host where the options name any
  * (registry_mirror.h), and from the host. Tags and referrers: registry_list.h.
  *
+ * preflight asks for more than limits where something is to be sent: an upload is
+ * begun, which the first blob takes over, so that who may not write (OCI_E_AUTH) or
+ * nobody may (OCI_E_PERM) is told before the first byte.
+ *
  * finish has nothing to do. mount names the repository when it is on the same host,
  * then lets the registry look for itself.
  */
@@ -30,3 +34,7 @@
 
 struct oci_store *oci_store_registry(const char *host, const char *repository, enum oci_store_mode mode,
 	const struct oci_store_options *options, struct oci_error *err);
+/* The names of a registry's repositories, where it tells them (distribution's
+ * /v2/_catalog, which is in no specification). */
+int oci_registry_catalog(const char *host, const struct oci_store_options *options, struct oci_strings *ret,
+	struct oci_error *err);

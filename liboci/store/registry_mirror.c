@@ -1,14 +1,18 @@
 #include "store/registry_mirror.h"
 
+#include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "core/mediatype.h"
 #include "http/url.h"
 
 #define MIRRORS_MAX 8
 #define REST_MS 30000
 #define CHECKED_MAX (4 * OCI_MIB)
+#define GIVEN_MAX 64
 
 struct mirror {
 	struct oci_http *http;
@@ -17,11 +21,20 @@ struct mirror {
 	atomic_bool spoken; /* its first failure was reported */
 };
 
+/* Who gave what: bit n is items[n]. */
+struct given {
+	struct oci_digest digest;
+	unsigned by, wrong_by;
+};
+
 struct oci_mirrors {
 	char *host, *repository;
 	const struct oci_observer *observer;
 	size_t count;
 	struct mirror items[MIRRORS_MAX];
+	pthread_mutex_t lock; /* guards what follows */
+	struct given given[GIVEN_MAX]; /* of large content, the last ones */
+	size_t next;
 };
 
 /* what the user wrote */
@@ -85,8 +98,8 @@ static int set_client(struct mirror *m, const char *base, const struct oci_mirro
 		return oci_fail_nomem(err);
 	struct oci_http_options options = {
 		.host = base, .credentials_for = resource, .tls_insecure = o->tls_insecure, .ca_file = o->ca_file,
-		.authfiles = o->authfiles, .headers = headers, .rate = o->rate, .cancel = o->cancel,
-		.observer = o->observer,
+		.authfiles = o->authfiles, .headers = headers, .rate = o->rate, .stall_ms = o->stall_ms,
+		.cancel = o->cancel, .observer = o->observer,
 	};
 	m->http = oci_http_new(&options, err);
 	return m->http ? 0 : -1;
@@ -144,6 +157,7 @@ int oci_mirrors_new(const char *host, const char *repository, const struct oci_s
 	if (!all)
 		return oci_fail_nomem(err);
 	all->observer = o->observer;
+	pthread_mutex_init(&all->lock, NULL);
 	if (oci_str_set(&all->host, host, err) < 0 || oci_str_set(&all->repository, repository, err) < 0 ||
 	    fill(all, o, err) < 0) {
 		oci_mirrors_free(all);
@@ -164,9 +178,138 @@ void oci_mirrors_free(struct oci_mirrors *all)
 		oci_http_free(all->items[i].http);
 		free(all->items[i].prefix);
 	}
+	pthread_mutex_destroy(&all->lock);
 	free(all->host);
 	free(all->repository);
 	free(all);
+}
+
+/* who is to be believed */
+
+static void leave_alone(struct oci_mirrors *all, size_t place, const char *why)
+{
+	struct mirror *m = &all->items[place];
+
+	atomic_store(&m->rest_until_ms, oci_clock_ms() + REST_MS);
+	if (!atomic_exchange(&m->spoken, true))
+		oci_event_warn(all->observer, "endpoint of %s failed, the next one is asked: %s", all->host, why);
+}
+
+/* The lock is held. */
+static struct given *find_given(struct oci_mirrors *all, const struct oci_digest *digest)
+{
+	for (size_t i = 0; i < GIVEN_MAX; i++)
+		if (oci_digest_equal(&all->given[i].digest, digest))
+			return &all->given[i];
+	return NULL;
+}
+
+/* False: what it gave before was wrong. Else it is noted. */
+static bool may_give(struct oci_mirrors *all, size_t place, const struct oci_digest *digest)
+{
+	pthread_mutex_lock(&all->lock);
+	struct given *given = find_given(all, digest);
+	if (!given) {
+		given = &all->given[all->next++ % GIVEN_MAX];
+		*given = (struct given){.digest = *digest};
+	}
+	bool may = !(given->wrong_by & 1U << place);
+	if (may)
+		given->by |= 1U << place;
+	pthread_mutex_unlock(&all->lock);
+	return may;
+}
+
+void oci_mirrors_distrust(struct oci_mirrors *all, const struct oci_digest *digest)
+{
+	char text[OCI_DIGEST_TEXT_MAX], why[OCI_DIGEST_TEXT_MAX + 64];
+	unsigned wrong = 0;
+
+	pthread_mutex_lock(&all->lock);
+	struct given *given = find_given(all, digest);
+	if (given) {
+		wrong = given->by;
+		given->wrong_by |= given->by;
+		given->by = 0;
+	}
+	pthread_mutex_unlock(&all->lock);
+	snprintf(why, sizeof why, "what it has as '%s' is something else", oci_digest_format(digest, text));
+	for (size_t i = 0; i < all->count; i++)
+		if (wrong & 1U << i)
+			leave_alone(all, i, why);
+}
+
+static bool is_resting(const struct mirror *m)
+{
+	return atomic_load(&m->rest_until_ms) > oci_clock_ms();
+}
+
+/* The address of some content at an endpoint, and *scope, which the caller frees. */
+static int mirror_url(const struct oci_mirrors *all, const struct mirror *m, const char *kind,
+	const struct oci_digest *digest, struct oci_buf *url, char **scope, struct oci_error *err)
+{
+	char text[OCI_DIGEST_TEXT_MAX];
+
+	*scope = oci_str_printf("repository:%s%s:pull", m->prefix, all->repository);
+	if (!*scope)
+		return oci_fail_nomem(err);
+	if (oci_buf_printf(url, err, "%s/v2/%s%s/%s/%s", oci_http_origin(m->http), m->prefix, all->repository, kind,
+		    oci_digest_format(digest, text)) < 0)
+		return -1;
+	return oci_url_add_query(url, "ns", all->host, err);
+}
+
+static int check_bytes(const struct oci_buf *bytes, const struct oci_digest *want, struct oci_error *err)
+{
+	struct oci_digest found;
+	char text[OCI_DIGEST_TEXT_MAX];
+
+	oci_digest_of(want->alg, oci_buf_text(bytes), bytes->len, &found);
+	if (oci_digest_equal(&found, want))
+		return 0;
+	return oci_fail(err, OCI_E_DIGEST, "what it has as '%s' is something else", oci_digest_format(want, text));
+}
+
+/* resolving */
+
+static int ask_mirror(const struct oci_mirrors *all, const struct mirror *m, const struct oci_digest *digest,
+	struct oci_http_response *ret, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_buf_clear) struct oci_buf url;
+	oci_autofree char *scope = NULL;
+
+	oci_buf_init(&url, OCI_URL_MAX);
+	if (mirror_url(all, m, "manifests", digest, &url, &scope, err) < 0)
+		return -1;
+	struct oci_http_request ask = {.method = "GET", .url = url.data, .scope = scope, .accept = OCI_MT_ACCEPT};
+	if (oci_http_perform(m->http, &ask, ret, err) < 0 || oci_http_expect(&ask, ret, 200, err) < 0)
+		return -1;
+	return check_bytes(&ret->body, digest, err);
+}
+
+static bool is_ours(const struct oci_error *err)
+{
+	return err->code == OCI_E_CANCELLED || err->code == OCI_E_NOMEM;
+}
+
+int oci_mirrors_ask(struct oci_mirrors *all, const struct oci_digest *digest, struct oci_http_response *ret,
+	struct oci_error *err)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		struct oci_error why = {0};
+		if (is_resting(&all->items[i]))
+			continue;
+		if (ask_mirror(all, &all->items[i], digest, ret, &why) == 0)
+			return 1;
+		if (is_ours(&why)) {
+			if (err && !err->code)
+				*err = why;
+			return -1;
+		}
+		if (why.code != OCI_E_NOT_FOUND)
+			leave_alone(all, i, why.text);
+	}
+	return 0;
 }
 
 /* reading */
@@ -196,16 +339,10 @@ static struct oci_reader *open_mirror(struct mirrored *r, uint64_t offset, uint6
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf url;
 	const struct mirror *m = &r->mirrors->items[r->place];
-	const char *repository = r->mirrors->repository;
-	char digest[OCI_DIGEST_TEXT_MAX];
+	oci_autofree char *scope = NULL;
 
 	oci_buf_init(&url, OCI_URL_MAX);
-	oci_autofree char *scope = oci_str_printf("repository:%s%s:pull", m->prefix, repository);
-	if (!scope)
-		oci_fail_nomem(err);
-	if (!scope || oci_buf_printf(&url, err, "%s/v2/%s%s/%s/%s", oci_http_origin(m->http), m->prefix, repository,
-			      r->kind, oci_digest_format(&r->digest, digest)) < 0 ||
-	    oci_url_add_query(&url, "ns", r->mirrors->host, err) < 0)
+	if (mirror_url(r->mirrors, m, r->kind, &r->digest, &url, &scope, err) < 0)
 		return NULL;
 	struct oci_http_blob blob = {
 		.url = url.data, .scope = scope, .accept = r->accept, .size_bytes = r->size_bytes, .tries = 1,
@@ -220,7 +357,8 @@ static bool is_origin(const struct mirrored *r)
 
 static struct oci_reader *open_place(struct mirrored *r, uint64_t offset, uint64_t length, struct oci_error *err)
 {
-	while (!is_origin(r) && atomic_load(&r->mirrors->items[r->place].rest_until_ms) > oci_clock_ms())
+	while (!is_origin(r) && (is_resting(&r->mirrors->items[r->place]) ||
+					!may_give(r->mirrors, r->place, &r->digest)))
 		r->place++;
 	return is_origin(r) ? open_origin(r, offset, length, err) : open_mirror(r, offset, length, err);
 }
@@ -230,18 +368,14 @@ static int give_up_place(struct mirrored *r, const struct oci_error *why, struct
 {
 	oci_reader_close(r->now);
 	r->now = NULL;
-	if (is_origin(r) || why->code == OCI_E_CANCELLED || why->code == OCI_E_NOMEM) {
+	if (is_origin(r) || is_ours(why)) {
 		if (err && !err->code)
 			*err = *why;
 		return -1;
 	}
-	struct mirror *m = &r->mirrors->items[r->place++];
-	if (why->code == OCI_E_NOT_FOUND)
-		return 0;
-	atomic_store(&m->rest_until_ms, oci_clock_ms() + REST_MS);
-	if (!atomic_exchange(&m->spoken, true))
-		oci_event_warn(r->mirrors->observer, "endpoint of %s failed, the next one is asked: %s",
-			r->mirrors->host, why->text);
+	if (why->code != OCI_E_NOT_FOUND)
+		leave_alone(r->mirrors, r->place, why->text);
+	r->place++;
 	return 0;
 }
 
@@ -257,25 +391,13 @@ static int read_whole(struct mirrored *r, struct oci_buf *out, struct oci_error 
 	return n < 0 ? -1 : 0;
 }
 
-static int check_whole(struct mirrored *r, struct oci_error *err)
-{
-	struct oci_digest found;
-	char text[OCI_DIGEST_TEXT_MAX];
-
-	oci_digest_of(r->digest.alg, r->checked.data, r->checked.len, &found);
-	if (oci_digest_equal(&found, &r->digest))
-		return 0;
-	return oci_fail(err, OCI_E_DIGEST, "what it has as '%s' is something else",
-		oci_digest_format(&r->digest, text));
-}
-
 /* The whole of something small into r->checked, proven, from the first place that has it. */
 static int fetch_checked(struct mirrored *r, struct oci_error *err)
 {
 	for (;;) {
 		struct oci_error why = {0};
 		r->now = open_place(r, 0, r->size_bytes, &why);
-		if (r->now && read_whole(r, &r->checked, &why) == 0 && check_whole(r, &why) == 0) {
+		if (r->now && read_whole(r, &r->checked, &why) == 0 && check_bytes(&r->checked, &r->digest, &why) == 0) {
 			oci_reader_close(r->now);
 			r->now = NULL;
 			return 0;

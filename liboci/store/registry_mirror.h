@@ -7,13 +7,15 @@
  * cache). A header "HOST=Name: value" goes to all endpoints of HOST, and to no
  * other origin.
  *
- * Names are resolved at HOST itself, always. Content, which its digest proves,
- * is asked at the endpoints in their order, with ns=HOST in the query, and then
- * at HOST. A place that fails in the middle of a blob is followed by the next
+ * Tags are resolved at HOST itself, always. Content and digests, which prove
+ * themselves, are asked at the endpoints in their order, with ns=HOST in the
+ * query, and then at HOST. A place that fails in the middle of a blob is followed by the next
  * one from that byte on. An endpoint that fails otherwise than by not having
  * the content is left alone for half a minute, so a dead one costs one wait.
  * Manifests and blobs of up to 4 MiB are checked here, so that an endpoint with
- * wrong bytes does no harm; larger ones by whoever reads them.
+ * wrong bytes does no harm; larger ones by whoever reads them, who says when they
+ * are wrong: the endpoints that gave them are then not asked for that content any
+ * more, and left alone as one that fails.
  *
  * Credentials for an endpoint are those that the user's files have for its
  * host; --cert and --key are for HOST alone.
@@ -30,6 +32,13 @@ struct oci_mirrors;
 int oci_mirrors_new(const char *host, const char *repository, const struct oci_store_options *options,
 	struct oci_mirrors **ret, struct oci_error *err);
 void oci_mirrors_free(struct oci_mirrors *mirrors);
+
+/* The manifest of this digest: 1: *ret is the answer with it, proven; 0: no endpoint
+ * has it. */
+int oci_mirrors_ask(struct oci_mirrors *mirrors, const struct oci_digest *digest, struct oci_http_response *ret,
+	struct oci_error *err);
+/* What was read of this content is wrong. */
+void oci_mirrors_distrust(struct oci_mirrors *mirrors, const struct oci_digest *digest);
 
 /* What `blob` is at its origin, from the first place that has it. `kind` is
  * "manifests" or "blobs". Strings are copied. */

@@ -18,6 +18,7 @@
 #define WHOLE_BYTES OCI_MIB  /* one PUT up to here */
 #define GRACE_MS 2000        /* for the request under way when the cancel flag rises */
 #define REFUSALS_MAX 3       /* that may be an accident */
+#define SLICE_MS 200         /* of a wait: how soon it is seen that nobody wants the blob any more */
 
 struct put {
 	struct oci_registry *registry;
@@ -49,7 +50,7 @@ static int pour(struct put *p, struct oci_http_upload *up, struct oci_error *err
 	while (p->sent_bytes < p->request_bytes && !oci_http_upload_refused(up)) {
 		const void *data;
 		ssize_t n = oci_upload_source_read(&p->source, p->request_bytes - p->sent_bytes, &data, err);
-		if (n < 0)
+		if (n < 0 || oci_store_check_wanted(p->source.content, NULL, err) < 0)
 			return -1;
 		bool last = p->source.position == p->want->size_bytes;
 		if (last && oci_upload_source_prove(&p->source, err) < 0)
@@ -129,8 +130,8 @@ static int send_chunk(struct put *p, struct oci_error *err)
 	char range[48];
 
 	oci_http_response_init(&answer, OCI_SESSION_ANSWER_MAX);
-	if (p->cancel && atomic_load(p->cancel))
-		return oci_fail(err, OCI_E_CANCELLED, "cancelled");
+	if (oci_store_check_wanted(p->source.content, p->cancel, err) < 0)
+		return -1;
 	oci_buf_reset(&p->url);
 	if (oci_buf_puts(&p->url, p->session.url, err) < 0)
 		return -1;
@@ -160,7 +161,7 @@ static int close_session(struct put *p, struct oci_error *err)
 		return -1;
 	struct oci_http_request put = {
 		.method = "PUT", .url = p->url.data, .scope = p->registry->scope, .grace_ms = GRACE_MS,
-		.answer_ms = oci_session_close_ms(p->want->size_bytes),
+		.answer_ms = oci_session_close_ms(&p->session, p->want->size_bytes),
 	};
 	p->closing = true;
 	if (oci_http_perform(p->registry->http, &put, &answer, err) < 0)
@@ -180,7 +181,7 @@ static int send_whole(struct put *p, struct oci_error *err)
 		return -1;
 	struct oci_http_request put = {
 		.method = "PUT", .url = p->url.data, .scope = p->registry->scope, .grace_ms = GRACE_MS,
-		.answer_ms = oci_session_close_ms(p->want->size_bytes),
+		.answer_ms = oci_session_close_ms(&p->session, p->want->size_bytes),
 	};
 	p->closing = true;
 	if (send_bytes(p, &put, p->want->size_bytes, &answer, err) < 0)
@@ -310,6 +311,19 @@ static int give_up(struct put *p, const struct oci_error *failure, struct oci_er
 	return oci_fail_side(err, OCI_SIDE_DEST);
 }
 
+static int wait_for_next(struct put *p, struct oci_error *err)
+{
+	uint64_t until_ms = oci_clock_ms() + oci_retry_wait_ms(p->failures++, p->wait_ms);
+
+	for (uint64_t now = oci_clock_ms(); now < until_ms; now = oci_clock_ms()) {
+		uint64_t left_ms = until_ms - now;
+		if (oci_store_check_wanted(p->source.content, p->cancel, err) < 0 ||
+		    oci_retry_sleep(left_ms < SLICE_MS ? left_ms : SLICE_MS, p->cancel, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int run(struct put *p, struct oci_error *err)
 {
 	for (;;) {
@@ -319,7 +333,7 @@ static int run(struct put *p, struct oci_error *err)
 		if (!is_passing(p, &failure) || idle_ms(p) >= p->registry->retry_for_ms)
 			return give_up(p, &failure, err);
 		p->unsure = true;
-		if (oci_retry_wait(p->failures++, p->wait_ms, p->cancel, err) < 0)
+		if (wait_for_next(p, err) < 0)
 			return oci_fail_side(err, OCI_SIDE_DEST);
 	}
 }

@@ -7,7 +7,6 @@
 #include "core/json.h"
 #include "http/url.h"
 
-#define CLOSE_MS 60000
 #define CLOSE_BYTES_PER_MS 50000 /* 50 MB/s: what a registry hashes at least */
 
 bool oci_session_stored(int status)
@@ -15,9 +14,9 @@ bool oci_session_stored(int status)
 	return status == 200 || status == 201 || status == 204;
 }
 
-uint64_t oci_session_close_ms(uint64_t size_bytes)
+uint64_t oci_session_close_ms(const struct oci_session *session, uint64_t size_bytes)
 {
-	return CLOSE_MS + size_bytes / CLOSE_BYTES_PER_MS;
+	return oci_http_answer_ms(session->registry->http) + size_bytes / CLOSE_BYTES_PER_MS;
 }
 
 bool oci_session_said(const struct oci_http_response *answer, const char *code)
@@ -41,8 +40,46 @@ int oci_session_move(struct oci_session *session, const char *location, struct o
 	return oci_str_set(&session->url, location, err);
 }
 
+static bool take_spare(struct oci_session *session)
+{
+	struct oci_registry *r = session->registry;
+
+	pthread_mutex_lock(&r->lock);
+	char *url = oci_steal(&r->spare_session);
+	session->chunk_min = r->spare_chunk_min;
+	pthread_mutex_unlock(&r->lock);
+	if (!url)
+		return false;
+	free(session->url);
+	session->url = url;
+	return true;
+}
+
+int oci_session_probe(struct oci_registry *r, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_session_clear) struct oci_session session = {.registry = r};
+	struct oci_error failure = {0};
+
+	if (oci_session_start(&session, &failure) == 0) {
+		pthread_mutex_lock(&r->lock);
+		free(r->spare_session);
+		r->spare_session = oci_steal(&session.url);
+		r->spare_chunk_min = session.chunk_min;
+		pthread_mutex_unlock(&r->lock);
+		return 0;
+	}
+	if (failure.code != OCI_E_AUTH && failure.code != OCI_E_PERM && failure.code != OCI_E_CANCELLED)
+		return 0;
+	if (err && !err->code)
+		*err = failure;
+	return oci_fail_side(err, OCI_SIDE_DEST);
+}
+
 int oci_session_start(struct oci_session *session, struct oci_error *err)
 {
+	if (take_spare(session))
+		return 0;
+
 	OCI_CLEANUP(oci_http_response_clear) struct oci_http_response answer;
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf url;
 	struct oci_registry *r = session->registry;

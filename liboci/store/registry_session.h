@@ -21,6 +21,11 @@ struct oci_session {
 	uint64_t chunk_min; /* the server's OCI-Chunk-Min-Length, 0: any */
 };
 
+/* May we write here? Begins a session, which is what every registry refuses to who
+ * may not (tokens are handed out for less than was asked), and leaves it to the
+ * next oci_session_start(). OCI_E_AUTH, OCI_E_PERM; what may pass is no failure
+ * here: the uploads themselves have more patience. */
+int oci_session_probe(struct oci_registry *registry, struct oci_error *err);
 /* A new one in the place of the old, which is forgotten. */
 int oci_session_start(struct oci_session *session, struct oci_error *err);
 /* Follow an answer's Location, which may be absent. */
@@ -31,7 +36,7 @@ int oci_session_ask(struct oci_session *session, uint64_t *ret, struct oci_error
 int oci_session_close_url(const struct oci_session *session, const struct oci_digest *digest,
 	struct oci_buf *url, struct oci_error *err);
 /* How long the answer to a closing PUT may take: a registry hashes first. */
-uint64_t oci_session_close_ms(uint64_t size_bytes);
+uint64_t oci_session_close_ms(const struct oci_session *session, uint64_t size_bytes);
 /* End it at the server, best effort, and forget it. */
 void oci_session_cancel(struct oci_session *session);
 void oci_session_clear(struct oci_session *session);

@@ -71,7 +71,7 @@ static int start_whole(struct registry_sink *k, struct oci_error *err)
 	if (oci_session_close_url(&k->session, &k->want.digest, &k->url, err) < 0)
 		return -1;
 	k->request = (struct oci_http_request){
-		.method = "PUT", .url = k->url.data, .scope = k->registry->scope, .answer_ms = oci_session_close_ms(k->want.size_bytes),
+		.method = "PUT", .url = k->url.data, .scope = k->registry->scope, .answer_ms = oci_session_close_ms(&k->session, k->want.size_bytes),
 	};
 	k->piece_left = k->want.size_bytes;
 	k->up = oci_http_upload_start(k->registry->http, &k->request, k->piece_left, err);
@@ -91,7 +91,7 @@ static int start_piece(struct registry_sink *k, struct oci_error *err)
 		return -1;
 	k->request = (struct oci_http_request){
 		.method = "PATCH", .url = k->url.data, .scope = k->registry->scope,
-		.content_range = all ? NULL : k->content_range, .answer_ms = oci_session_close_ms(k->want.size_bytes),
+		.content_range = all ? NULL : k->content_range, .answer_ms = oci_session_close_ms(&k->session, k->want.size_bytes),
 	};
 	k->up = oci_http_upload_start(k->registry->http, &k->request, k->piece_left, err);
 	return k->up ? 0 : -1;
@@ -204,7 +204,7 @@ static int close_session(struct registry_sink *k, const struct oci_digest *diges
 	if (oci_session_close_url(&k->session, digest, &k->url, err) < 0)
 		return -1;
 	struct oci_http_request put = {
-		.method = "PUT", .url = k->url.data, .scope = k->registry->scope, .answer_ms = oci_session_close_ms(k->want.size_bytes),
+		.method = "PUT", .url = k->url.data, .scope = k->registry->scope, .answer_ms = oci_session_close_ms(&k->session, k->want.size_bytes),
 		.body = oci_buf_text(&k->buffer), .body_len = k->buffer.len,
 	};
 	if (oci_http_perform(k->registry->http, &put, &answer, err) < 0)

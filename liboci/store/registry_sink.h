@@ -1,6 +1,8 @@
 /* registry_sink.h - content on its way into a registry; private to the registry store */
 #pragma once
 
+#include <pthread.h>
+
 #include "http/client.h"
 #include "store/memo.h"
 #include "store/registry_mirror.h"
@@ -13,10 +15,14 @@ struct oci_registry {
 	char *host, *repository;
 	char *scope;
 	char *state_dir; /* NULL: none */
+	bool writes;
 	uint64_t retry_for_ms;
 	atomic_bool one_request; /* this registry takes no blob in pieces */
 	atomic_uint_fast64_t chunk_ceiling; /* what one request may carry (store/chunk.h) */
 	struct oci_memo memo;
+	pthread_mutex_t lock; /* guards what follows */
+	char *spare_session;  /* begun to see whether we may; NULL: none, or taken */
+	uint64_t spare_chunk_min;
 };
 
 /* A URL below the repository: "<origin>/v2/<repository>/<kind>/<name>". */

@@ -29,7 +29,7 @@ char *oci_upload_state_default_dir(void)
 
 /* opening */
 
-static int open_dir(const char *path)
+int oci_upload_state_open_dir(const char *path)
 {
 	oci_autofree char *made = strdup(path);
 	int dir = oci_fs_open_dir(path, NULL);
@@ -108,7 +108,7 @@ void oci_upload_state_open(struct oci_upload_state *state, const char *dir, cons
 	if (!dir || !*dir)
 		return;
 	choose_names(state, host, repository, digest);
-	state->dir = open_dir(dir);
+	state->dir = oci_upload_state_open_dir(dir);
 	if (state->dir < 0)
 		return;
 	sweep(state->dir);
@@ -166,7 +166,7 @@ void oci_upload_state_save(const struct oci_upload_state *state, const char *ses
 	oci_json_close(&w);
 	/* an address that is not the newest is worse than none */
 	if (!may_be_written(session) || oci_json_end(&w, NULL) < 0 ||
-	    oci_fs_write_file(state->dir, state->name, text.data, text.len, 0600, false, NULL) < 0)
+	    oci_fs_write_file(state->dir, state->name, text.data, text.len, 0600, true, NULL) < 0)
 		oci_upload_state_remove(state);
 }
 
@@ -185,7 +185,8 @@ void oci_upload_state_forget(const char *dir, const char *host, const char *repo
 	if (fd < 0)
 		return;
 	choose_names(&state, host, repository, digest);
-	if (faccessat(fd, state.name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+	if (faccessat(fd, state.name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+	    faccessat(fd, state.lock_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
 	oci_upload_state_open(&state, dir, host, repository, digest);
 	oci_upload_state_remove(&state);

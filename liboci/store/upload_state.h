@@ -8,10 +8,10 @@
  *
  * One small JSON file of mode 0600 for each blob on its way,
  * "upload-<32 hex>.json", named by a hash of registry, repository and digest,
- * and written by rename; beside it a lock that is held while the upload runs,
- * so that two processes never feed one session. A directory that cannot be
- * made or written, and a blob that another process is sending: the state then
- * remembers nothing, and nothing fails.
+ * and written by rename, durably, so that it outlives a reboot; beside it a lock
+ * that is held while the upload runs, so that two processes never feed one
+ * session. A directory that cannot be made or written, and a blob that another
+ * process is sending: the state then remembers nothing, and nothing fails.
  *
  * How far the upload came is not in it: the server knows better. Addresses
  * with a query other than distribution's `_state` (the server's own, sealed)
@@ -33,6 +33,8 @@ struct oci_upload_state {
 /* $XDG_STATE_HOME/modelcar, or $HOME/.local/state/modelcar; NULL when neither
  * is an absolute path. The caller frees. */
 char *oci_upload_state_default_dir(void);
+/* Its descriptor; the directory and those above it are made (0700) when they are missing. -1, errno. */
+int oci_upload_state_open_dir(const char *path);
 
 /* `dir` is made when it is missing; NULL or "": remember nothing. */
 void oci_upload_state_open(struct oci_upload_state *state, const char *dir, const char *host,

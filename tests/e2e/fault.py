@@ -88,8 +88,9 @@ class Exchange:
         self.handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.handler.close_connection = True
 
-    def stall(self, seconds: float) -> None:
-        self.server.closing.wait(seconds)
+    def stall(self, seconds: float) -> bool:
+        """True: the server is ending."""
+        return self.server.closing.wait(seconds)
 
 
 class Server:

@@ -1,6 +1,7 @@
 """What registries and networks do wrong: one entry a behaviour, with what has to come of it.
 
-`outcome` 0: the command recovers and the bytes are right; else the exit code.
+`outcome` 0: the command recovers and the bytes are right; else the exit code. The client is told to lose its
+patience soon, PATIENCE, so that what lasts "for ever" here is a matter of seconds.
 """
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from fault_acts import (Act, behind, big_manifest, changed, chunked, close_after
                         without_blob)
 
 ALWAYS = 1 << 30
+PATIENCE = 2  # seconds without a byte; an answer may take twice that (--stall-timeout)
 MIB = 1 << 20
 NOT_FOUND, REFUSED, MISMATCH, MALFORMED, UNSUPPORTED = 10, 11, 13, 14, 15
 NETWORK, RATE, NO_SPACE, READ_ONLY = 20, 21, 30, 31
@@ -44,7 +46,6 @@ class Fault:
     outcome: int | tuple[int, ...] = 0
     times: int = 1
     spread: int = 1                  # the first is one of so many
-    full: bool = False               # only in full mode: it takes long, or is much like another
     guarded: bool = False            # behind a login
     real: bool = False               # also as a proxy in front of docker-registry
 
@@ -69,24 +70,25 @@ CUTS += [at("blob", f"cut {w}", cut(w), real=True) for w in ("within its body", 
 CUTS += [at(t, "dropped", drop, real=True) for t in (*PULL, *PUSH)]
 CUTS += [at(t, "closed after each answer", close_after, times=ALWAYS) for t in (*PULL, *PUSH)]
 CUTS += [at(t, "kept open, but not", no_keep_alive) for t in (*PULL, *PUSH)]
-CUTS += [at("blob", "ended early", close_cleanly), at("blob", "a byte a second", trickle, full=True)]
-CUTS += [at(t, "no answer for 65 s", stall_first(65), full=True) for t in (*PULL, "chunk", "commit")]
-CUTS += [at("blob", "no byte for 35 s", stall_within(35), full=True)]
+CUTS += [at("blob", "ended early", close_cleanly)]
+CUTS += [at(t, "a byte now and then", trickle) for t in PULL]
+CUTS += [at(t, "no answer", stall_first(3 * PATIENCE)) for t in (*PULL, *PUSH)]
+CUTS += [at("blob", "no byte any more", stall_within(3 * PATIENCE))]
 CUTS += [at(t, "100 ms late", stall_first(0.1), times=ALWAYS) for t in ("blob", "chunk", "commit")]
 
-STATUSES = [at(t, f"{code} once", status(code), real=code == 503, full=code != 503 and t not in ("blob", "chunk"))
+STATUSES = [at(t, f"{code} once", status(code), real=code == 503)
             for code in (408, 429, 500, 502, 503, 504) for t in (*PULL, *PUSH)]
-STATUSES += [at(t, "503 thrice", status(503), times=3, spread=1, full=t not in ("blob", "chunk"))
-             for t in (*PULL, *PUSH)]
-STATUSES += [at(t, "503 always", status(503), NETWORK, ALWAYS, full=t not in ("blob", "chunk")) for t in (*PULL, *PUSH)]
-STATUSES += [at(t, "429 always", status(429), RATE, ALWAYS, full=t != "blob") for t in ("blob", "start")]
+STATUSES += [at(t, "503 thrice", status(503), times=3, spread=1) for t in (*PULL, *PUSH)]
+STATUSES += [at(t, "503 always", status(503), NETWORK, ALWAYS) for t in (*PULL, *PUSH)]
+STATUSES += [at(t, "429 always", status(429), RATE, ALWAYS) for t in ("blob", "start")]
 STATUSES += [at("blob", "429 for a second", status(429, Retry_After="1")),
              at("chunk", "429 for a second", status(429, Retry_After="1")),
              at("blob", "429 until a date", wait_two_seconds),
-             at("blob", "429 for an age", status(429, Retry_After="1000000000"), full=True)]
+             at("blob", "429 for an age", status(429, Retry_After="1000000000"))]
 STATUSES += [at(t, "403 always", status(403, "DENIED"), REFUSED, ALWAYS) for t in (*PULL, "start", "name")]
 STATUSES += [at(t, "404 always", status(404, "BLOB_UNKNOWN"), NOT_FOUND, ALWAYS) for t in PULL]
-STATUSES += [at("start", "read-only", status(405, "UNSUPPORTED"), (UNSUPPORTED, READ_ONLY), ALWAYS),
+STATUSES += [at("start", "read-only", status(405, "UNSUPPORTED"), READ_ONLY, ALWAYS),
+             at("name", "read-only", status(405, "UNSUPPORTED"), READ_ONLY, ALWAYS),
              at("start", "no room", status(507, "DENIED"), NO_SPACE, ALWAYS)]
 
 BODIES = [

@@ -14,6 +14,10 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+
+import consumers
+
 CONFIG = """version: 0.1
 log: {{level: info, accesslog: {{disabled: false}}}}
 storage:
@@ -166,6 +170,17 @@ class DockerRegistry:
         except urllib.error.HTTPError as error:
             assert error.code == 404, error
             return False
+
+
+class Distribution(DockerRegistry):
+    """The third version, which keeps an upload that is cut inside a request."""
+
+    def __init__(self, root: Path, **how):
+        try:
+            self.program = consumers.find("registry")
+        except consumers.Absent as absent:
+            pytest.skip(f"absent: {absent} (distribution 3)")
+        super().__init__(root, **how)
 
 
 def b64url(data: bytes) -> str:

@@ -273,6 +273,48 @@ def test_a_token_service_that_is_a_web_page(home, start):
     assert f"{page.host}/token: a web page" in tool.fails(tool.MALFORMED, "ls", f"{front.host}/a/x:v1", env=home).err
 
 
+def test_a_token_service_that_is_down_is_asked_by_one_level_of_retries_alone(home, start):
+    tokens = start(Front, "tokens", rule=lambda seen: (503, {}, b""))
+    challenge = {"WWW-Authenticate": f'Bearer realm="http://{tokens.host}/token",service="s"'}
+    front = start(Front, "front", rule=lambda seen: (401, challenge, b""))
+    result = tool.fails(tool.NETWORK, "ls", f"{front.host}/a/x:v1", env=home)
+    assert f"{tokens.host}/token: status 503" in result.err
+    assert len(tokens.seen) == 5
+
+
+# who may write
+
+def refuse(status: int, code: str):
+    def rule(seen):
+        if seen.method in ("POST", "PUT", "PATCH"):
+            return status, {"Content-Type": "application/json"}, json.dumps({"errors": [{"code": code}]}).encode()
+        return None
+    return rule
+
+
+@pytest.mark.parametrize("status, code, exit_code", [(403, "DENIED", tool.REFUSED), (401, "UNAUTHORIZED", tool.REFUSED),
+                                                     (405, "UNSUPPORTED", tool.READ_ONLY)])
+def test_who_may_not_write_is_told_before_anything_is_sent(home, start, registry, model, status, code, exit_code):
+    front = start(Front, "front", target=registry.host, rule=refuse(status, code))
+    tool.fails(exit_code, "pack", model, f"{front.host}/may/not:v1", env=home)
+    assert [seen.method for seen in front.seen if seen.method not in ("GET", "HEAD")] == ["POST"]
+
+
+def test_who_may_only_read_may_pack_what_is_there_already(home, start, registry, pushed, model):
+    front = start(Front, "front", target=registry.host, rule=refuse(403, "DENIED"))
+    tool.ok("pack", model, pushed.replace(registry.host, front.host), env=home)
+    assert {seen.method for seen in front.seen} <= {"GET", "HEAD"}
+
+
+def test_a_token_for_reading_alone_is_no_leave_to_write(tmp_path, home, start, model):
+    """The service grants what it can, and says nothing of what it does not."""
+    tokens = start(TokenServer, "tokens", users={}, anonymous_pull=True)
+    server = start(DockerRegistry, "guarded", token=tokens)
+    front = start(Front, "front", target=server.host)
+    tool.fails(tool.REFUSED, "pack", model, f"{front.host}/a/tiny:v1", env=home)
+    assert not [seen for seen in front.seen if seen.method in ("PATCH", "PUT")]
+
+
 def test_a_token_service_over_plain_http_gets_nothing_from_a_registry_with_https(tmp_path, home, start):
     authority = Authority(tmp_path / "authority")
     tokens = start(TokenServer, "tokens", users=USERS)

@@ -61,10 +61,10 @@ def test_what_an_endpoint_cannot_give_comes_from_the_next_and_from_the_origin(tm
     bad = start(Front, "bad", rule=BAD_MIRRORS[how])
     good = start(Front, "good", target=registry.host)
     flags = ["--endpoint", f"{registry.host}=http://{bad.host}"]
-    begun = time.monotonic()
     pull(pushed, tmp_path / "one", *flags)
     pull(pushed, tmp_path / "two", *flags, "--endpoint", f"{registry.host}=http://{good.host}")
-    assert time.monotonic() - begun < 20
+    blobs = bad.paths("/blobs/")
+    assert len(blobs) == len(set(blobs)) * (2 if how == "has nothing" else 1), "asked again for what it cannot give"
     trees.assert_same(model, tmp_path / "one")
     trees.assert_same(model, tmp_path / "two")
     assert bad.seen and good.paths("/blobs/")
@@ -89,6 +89,55 @@ def test_a_blob_that_an_endpoint_cuts_goes_on_at_the_origin(tmp_path, start, reg
     trees.assert_same(tree, tmp_path / "out")
     first = [int(s.headers["Range"].split("=")[1].split("-")[0]) for s in origin.seen if "Range" in s.headers]
     assert first and min(first) >= 6 << 20, first
+
+
+def flip(seen, mirror):
+    """A large blob, with one bit of it wrong."""
+    status, headers, body = mirror.hand_on(seen, b"")
+    if len(body) > 5 << 20:
+        body = body[:4 << 20] + bytes([body[4 << 20] ^ 1]) + body[(4 << 20) + 1:]
+    return status, headers, body
+
+
+def test_a_large_blob_that_an_endpoint_has_wrong_comes_from_the_next(tmp_path, start, registry):
+    tree = models.single(tmp_path / "tree")
+    (tree / "big.bin").write_bytes(random.Random(models.SEED).randbytes(12 << 20))
+    ref = registry.ref("wrong/big:v1")
+    tool.ok("pack", tree, ref)
+    bad = start(Front, "bad", target=registry.host, rule=lambda seen: flip(seen, bad))
+    good = start(Front, "good", target=registry.host)
+    origin = start(Front, "origin", target=registry.host)
+    result = pull(ref.replace(registry.host, origin.host), tmp_path / "out",
+                  "--endpoint", f"{origin.host}=http://{bad.host}", "--endpoint", f"{origin.host}=http://{good.host}")
+    trees.assert_same(tree, tmp_path / "out")
+    assert good.paths("/blobs/") and not origin.paths("/blobs/")
+    assert result.err.count("endpoint of") == 1 and "is something else" in result.err
+
+
+def test_what_is_wrong_everywhere_is_exit_13(tmp_path, start, registry):
+    tree = models.single(tmp_path / "tree")
+    (tree / "big.bin").write_bytes(random.Random(models.SEED).randbytes(12 << 20))
+    ref = registry.ref("wrong/everywhere:v1")
+    tool.ok("pack", tree, ref)
+    bad = start(Front, "bad", target=registry.host, rule=lambda seen: flip(seen, bad))
+    tool.fails(tool.MISMATCH, "pull", ref.replace(registry.host, bad.host), tmp_path / "out",
+               "--endpoint", f"{bad.host}=http://{bad.host}")
+
+
+def test_a_digest_is_resolved_at_the_endpoint_and_at_the_origin_only_where_that_has_it_not(tmp_path, start, registry,
+                                                                                         pushed, model):
+    origin = start(Front, "origin", target=registry.host)
+    digest = registry.get("shared/tiny", "v1")[0]
+    ref = f"{origin.host}/shared/tiny@{digest}"
+    mirror = start(Front, "mirror", target=registry.host)
+    pull(ref, tmp_path / "out", "--endpoint", f"{origin.host}=http://{mirror.host}")
+    trees.assert_same(model, tmp_path / "out")
+    assert origin.seen == []
+    for how in BAD_MIRRORS:
+        bad = start(Front, how, rule=BAD_MIRRORS[how])
+        assert digest in tool.ok("inspect", ref, "--endpoint", f"{origin.host}=http://{bad.host}", "--json").out
+        assert bad.seen and origin.paths(digest)
+        origin.seen.clear()
 
 
 def test_a_dead_endpoint_is_said_once_and_costs_one_wait(tmp_path, registry, pushed, model):
@@ -164,10 +213,10 @@ def test_limit_rate_holds_for_all_connections_together(tmp_path, registry, pushe
     size = sum(f.stat().st_size for f in model.rglob("*") if f.is_file())
     begun = time.monotonic()
     pull(pushed, tmp_path / "out", "--limit-rate", str(size // 3))
-    assert 2 < time.monotonic() - begun < 8
+    assert time.monotonic() - begun > 2
     begun = time.monotonic()
     tool.ok("pack", model, registry.ref("limited/up:v1"), env={"MODELCAR_LIMIT_RATE": str(size // 3)})
-    assert 2 < time.monotonic() - begun < 10
+    assert time.monotonic() - begun > 2
 
 
 def test_429_is_waited_for_by_all_requests(tmp_path, start, registry, pushed, model):
@@ -184,6 +233,38 @@ def test_429_is_waited_for_by_all_requests(tmp_path, start, registry, pushed, mo
     trees.assert_same(model, tmp_path / "out")
     after = [s.at for s in front.seen if s.at > refused[-1].at + 0.05]
     assert after and after[0] - refused[-1].at > 0.9
+
+
+def test_a_silent_registry_is_given_up_in_the_time_allowed(tmp_path, start, pushed, registry):
+    """With the usual patience it would be minutes: five times one minute, and the waits between them."""
+    silent = start(Front, "silent", rule=lambda seen: time.sleep(8) or (404, {}, b""))
+    result = tool.fails(tool.NETWORK, "inspect", pushed.replace(registry.host, silent.host), "--stall-timeout", "1s",
+                        timeout=100)
+    assert "no answer for 2 s" in result.err
+
+
+# trace
+
+def test_trace_shows_every_request_and_its_retries(tmp_path, start, registry, pushed, model):
+    failed = []
+
+    def rule(seen):
+        if "/blobs/" in seen.path and not failed:
+            failed.append(seen)
+            return 503, {}, b""
+        return None
+
+    front = start(Front, "front", target=registry.host, rule=rule)
+    ref = pushed.replace(registry.host, front.host)
+    result = pull(ref, tmp_path / "out", "--trace")
+    lines = [line for line in result.err.splitlines() if line.startswith("trace: ")]
+    assert len(lines) == len(front.seen)
+    assert [line for line in lines if "manifests/v1: status 200, " in line]
+    assert [line for line in lines if "/blobs/" in line and ": status 503, " in line]
+    assert [line for line in lines if "/blobs/" in line and ": try 2, status 200, " in line]
+    told = tool.ok("inspect", ref, "--json", "--trace", "--quiet", env={"MODELCAR_TRACE": "1"})
+    assert told.json and "trace: " in told.err
+    assert "trace" not in tool.ok("inspect", ref).err
 
 
 def test_warnings_of_a_registry_are_shown_once_and_escaped(start, registry, pushed):
@@ -252,12 +333,13 @@ def test_no_secret_is_shown_or_left_anywhere(tmp_path, start, model):
     authfile.write_text(json.dumps({"auths": auths}))
     identity = tmp_path / "identity.json"
     identity.write_text(json.dumps({"auths": {server.host: {"identitytoken": "CANARY-identity"}}}))
-    flags = ["--authfile", authfile, "--plain-http"]
+    flags = ["--authfile", authfile, "--plain-http", "--trace"]
     said = [tool.run("pack", model, server.ref("a/tiny:v1"), *flags, env=env),
             tool.run("pull", server.ref("a/tiny:v1"), tmp_path / "one", *flags, env=env),
             tool.run("pull", f"{front.host}/a/tiny:v1", tmp_path / "two", *flags, env=env),
             tool.run("pack", model, "registry.invalid/a/tiny:v1", *flags, env=env),
-            tool.run("pull", server.ref("a/tiny:v1"), tmp_path / "four", "--authfile", identity, env=env),
+            tool.run("pull", server.ref("a/tiny:v1"), tmp_path / "four", "--authfile", identity, "--trace",
+                     env=env),
             tool.run("pull", server.ref("a/none:v1"), tmp_path / "five", *flags, env=env),
             tool.run("pull", "registry.invalid/a/tiny:v1", tmp_path / "six", *flags,
                      env={**env, "HTTP_PROXY": through(proxy, "joe:CANARY-wrong")["HTTP_PROXY"]}),
@@ -266,6 +348,7 @@ def test_no_secret_is_shown_or_left_anywhere(tmp_path, start, model):
     assert [s.code for s in said[:2]] == [0, 0] and said[3].code == said[4].code == said[7].code == 0
     assert said[2].code == tool.NETWORK and said[6].code == tool.REFUSED
     assert {"GET", "POST"} == {asked["method"] for asked in tokens.asked}
+    assert any("/signed: status 403" in result.err for result in said), "the trace shows what could tell"
     for result in said:
         for text in (result.out, result.err):
             assert "CANARY" not in text and "eyJ" not in text, str(result)

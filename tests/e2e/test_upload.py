@@ -9,36 +9,29 @@ import urllib.request
 
 import pytest
 
-import consumers
 import models
 import tool
 import trees
 from cutter import Cutter, at_random
-from servers import DockerRegistry
+from servers import Distribution, DockerRegistry
 
 MIB = 2**20
 SIZES = (40 * MIB, 24 * MIB, 12 * MIB)
 TOTAL = sum(SIZES)
+LIGHT = (6 * MIB, 4 * MIB, 2 * MIB)
 
 
-class Distribution(DockerRegistry):
-    """The third version, which keeps an upload that is cut inside a request."""
-
-    def __init__(self, root):
-        try:
-            self.program = consumers.find("registry")
-        except consumers.Absent as absent:
-            pytest.skip(f"absent: {absent} (distribution 3)")
-        super().__init__(root)
+def write_files(root, sizes):
+    """Files that compress to nothing less, one layer each."""
+    chance = random.Random(models.SEED)
+    for number, size in enumerate(sizes):
+        (root / f"part{number}.bin").write_bytes(chance.randbytes(size))
+    return root
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Three files that compress to nothing less, one layer each."""
-    root, chance = tmp_path_factory.mktemp("weights"), random.Random(models.SEED)
-    for number, size in enumerate(SIZES):
-        (root / f"part{number}.bin").write_bytes(chance.randbytes(size))
-    return root
+    return write_files(tmp_path_factory.mktemp("weights"), SIZES)
 
 
 @pytest.fixture(params=[DockerRegistry, Distribution], ids=["docker-registry", "distribution-3"])
@@ -69,12 +62,14 @@ def push(tmp_path, weights):
         state_dir = state
         env = {"MODELCAR_STATE_DIR": str(state)}
 
+        tree = weights
+
         def begin(self, ref: str, *flags) -> subprocess.Popen:
-            return subprocess.Popen([tool.binary(), "pack", str(weights), ref, *map(str, flags)],
+            return subprocess.Popen([tool.binary(), "pack", str(self.tree), ref, *map(str, flags)],
                                     env=tool.clean_env(self.env), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
         def ok(self, ref: str, *flags) -> tool.Result:
-            return tool.ok("pack", weights, ref, *flags, env=self.env)
+            return tool.ok("pack", self.tree, ref, *flags, env=self.env)
 
         def leftovers(self) -> list[str]:
             return sorted(os.listdir(state)) if state.is_dir() else []
@@ -82,15 +77,32 @@ def push(tmp_path, weights):
     return Push()
 
 
-def interrupt_at(push, cutter: Cutter, bytes_: float, number: signal.Signals, name="a/m:v1") -> int:
-    """Runs until so many bytes were sent in all, then signals; returns the exit status."""
-    process = push.begin(cutter.ref(name))
-    while cutter.received < bytes_ and process.poll() is None:
+def wait_for(condition, process: subprocess.Popen) -> None:
+    """Until it is true; the process must still be at it then."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()[1].decode()
+        assert time.monotonic() < deadline, "what was waited for did not come"
         time.sleep(0.002)
-    if process.poll() is None:
-        process.send_signal(number)
-    process.communicate(timeout=60)
+
+
+def interrupt(process: subprocess.Popen, way: Cutter, number: signal.Signals) -> int:
+    """Signals a process that is held; returns its exit status when all that it sent has come to an end."""
+    process.send_signal(number)
+    if number == signal.SIGKILL:
+        process.wait(60)
+    way.release()
+    process.communicate(timeout=120)
+    way.settle()
     return process.returncode
+
+
+def interrupt_at(push, way: Cutter, bytes_: float, number: signal.Signals, *flags, name="a/m:v1") -> int:
+    """Runs until so many bytes were sent in all, then signals."""
+    way.hold(lambda _: way.received >= bytes_)
+    process = push.begin(way.ref(name), *flags)
+    wait_for(way.held.is_set, process)
+    return interrupt(process, way, number)
 
 
 def check_content(tmp_path, weights, ref: str) -> None:
@@ -110,7 +122,7 @@ def test_a_push_over_connections_cut_at_random_ends_well(tmp_path, weights, serv
 
 def test_killed_at_ten_points_hardly_a_byte_is_sent_twice(tmp_path, weights, start, push):
     server = start(Distribution, "registry")
-    way, chance = Cutter(server.port, rate=200 * MIB), random.Random(models.SEED)
+    way, chance = Cutter(server.port), random.Random(models.SEED)
     try:
         for point in sorted(chance.uniform(0.02, 0.98) * TOTAL for _ in range(10)):
             interrupt_at(push, way, point, signal.SIGKILL)
@@ -122,26 +134,48 @@ def test_killed_at_ten_points_hardly_a_byte_is_sent_twice(tmp_path, weights, sta
     check_content(tmp_path, weights, server.ref("a/m:v1"))
 
 
+def finished(server) -> list[int]:
+    """The sizes of the large blobs that the repository has, not merely the storage."""
+    return [size for digest, size in server.blobs().items() if size >= SIZES[-1] and in_repository(server, digest)]
+
+
+def in_repository(server, digest: str, method="HEAD") -> bool:
+    """With DELETE: and it has it no more."""
+    request = urllib.request.Request(f"{server.base}/v2/a/m/blobs/{digest}", method=method)
+    try:
+        urllib.request.urlopen(request, timeout=60).close()
+        return True
+    except urllib.error.HTTPError:
+        return False
+
+
+def hold_the_largest(push, way: Cutter) -> subprocess.Popen:
+    """Begins a push that cannot end before release(): only the largest blob has so many bytes."""
+    way.hold(lambda passed: passed > SIZES[1] + MIB)
+    return push.begin(way.ref("a/m:v1"))
+
+
 def test_a_finished_blob_is_never_sent_again(server, cutter, push):
-    way = cutter(rate=100 * MIB)
-    interrupt_at(push, way, TOTAL - 8 * MIB, signal.SIGKILL)
-    before, finished = way.received, [size for size in server.blobs().values() if size >= SIZES[-1]]
-    assert finished
+    way = cutter()
+    process = hold_the_largest(push, way)
+    wait_for(lambda: finished(server), process)
+    interrupt(process, way, signal.SIGKILL)
+    before, there = way.received, finished(server)
     push.ok(way.ref("a/m:v1"))
-    assert way.received - before <= TOTAL - sum(finished) + MIB
+    assert way.received - before <= TOTAL - sum(there) + MIB
 
 
-def test_a_signal_ends_the_request_and_then_stops(cutter, push):
-    way = cutter(rate=30 * MIB)
-    assert interrupt_at(push, way, 10 * MIB, signal.SIGTERM) == 128 + signal.SIGTERM
+def test_a_signal_ends_the_request_and_then_stops(tmp_path_factory, cutter, push):
+    push.tree = write_files(tmp_path_factory.mktemp("light"), LIGHT)
+    way = cutter()
+    assert interrupt_at(push, way, 3 * MIB, signal.SIGTERM) == 128 + signal.SIGTERM
     push.ok(way.ref("a/m:v1"))
-    assert way.received <= 1.02 * TOTAL
+    assert way.received <= 1.02 * sum(LIGHT)
     assert push.leftovers() == []
 
 
 def test_the_state_of_an_upload_is_its_owners_alone(cutter, push):
-    way = cutter(rate=20 * MIB)
-    interrupt_at(push, way, 8 * MIB, signal.SIGKILL)
+    interrupt_at(push, cutter(), 8 * MIB, signal.SIGKILL)
     files = list(push.state_dir.iterdir())
     assert [f for f in files if f.suffix == ".json"]
     assert all(f.stat().st_mode & 0o777 == 0o600 for f in files)
@@ -158,35 +192,30 @@ def test_a_server_that_ends_every_request_after_seconds_gets_all(tmp_path, weigh
     check_content(tmp_path, weights, server.ref("a/m:v1"))
 
 
-def test_it_gives_up_when_nothing_moves_for_the_time_allowed(weights, server, cutter, push):
-    way = cutter(rate=40 * MIB)
+def test_it_gives_up_when_nothing_moves_for_the_time_allowed(server, cutter, push):
+    way = cutter()
+    way.hold(lambda _: way.received >= 8 * MIB)
     process = push.begin(way.ref("a/m:v1"), "--retry-for", "2s")
-    while way.received < 8 * MIB and process.poll() is None:
-        time.sleep(0.01)
+    wait_for(way.held.is_set, process)
     server.close()
-    _, said = process.communicate(timeout=60)
+    way.release()
+    _, said = process.communicate(timeout=300)
     assert process.returncode == tool.NETWORK, said.decode()
     assert b"sent" in said.splitlines()[-1]
 
 
 def lose_a_blob(server) -> bool:
-    """Deletes one large blob, if there is one already."""
-    for digest in [d for d, size in server.blobs().items() if size >= SIZES[-1]]:
-        request = urllib.request.Request(f"{server.base}/v2/a/m/blobs/{digest}", method="DELETE")
-        try:
-            urllib.request.urlopen(request, timeout=20).close()
-            return True
-        except urllib.error.HTTPError:
-            pass  # stored, but not yet in the repository
-    return False
+    """Deletes one large blob, if the repository has one already."""
+    return any(in_repository(server, digest, "DELETE") for digest, size in server.blobs().items()
+               if size >= SIZES[-1])
 
 
 def test_a_blob_that_the_registry_lost_meanwhile_is_sent_again(tmp_path, weights, server, cutter, push):
-    way = cutter(rate=20 * MIB)
-    process = push.begin(way.ref("a/m:v1"))
-    while not lose_a_blob(server) and process.poll() is None:
-        time.sleep(0.01)
-    _, said = process.communicate(timeout=120)
+    way = cutter()
+    process = hold_the_largest(push, way)
+    wait_for(lambda: lose_a_blob(server), process)
+    way.release()
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 0 and b"has lost 1 blob" in said, said.decode()
     check_content(tmp_path, weights, server.ref("a/m:v1"))
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Exit codes are API; the numbers stand in README.md.
 OK, USAGE, DIFFERENT, NOT_FOUND, REFUSED = 0, 2, 3, 10, 11
 MISMATCH, MALFORMED, UNSUPPORTED, SOURCE = 13, 14, 15, 16
-NETWORK, TLS, NOT_OURS, TAG_EXISTS, DAMAGED = 20, 22, 34, 35, 40
+NETWORK, TLS, READ_ONLY, NOT_OURS, TAG_EXISTS, DAMAGED = 20, 22, 31, 34, 35, 40
 
 
 def binary() -> str:

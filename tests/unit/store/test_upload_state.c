@@ -158,6 +158,20 @@ static void a_blob_that_is_stored_after_all_is_forgotten(void **state)
 	assert_int_equal(count_entries(p, &mode), 0);
 }
 
+static void a_lock_that_a_killed_process_left_is_removed_with_its_blob(void **state)
+{
+	const struct place *p = *state;
+	struct oci_upload_state upload;
+	mode_t mode = 0;
+
+	open_state(p, &upload, "a/m");
+	close(upload.lock); /* as its end would, without a word */
+	close(upload.dir);
+	assert_int_equal(count_entries(p, &mode), 1);
+	oci_upload_state_forget(p->dir, "https://reg.example", "a/m", &p->digest);
+	assert_int_equal(count_entries(p, &mode), 0);
+}
+
 static void a_second_upload_of_the_blob_goes_without_state(void **state)
 {
 	struct oci_upload_state first, second;
@@ -232,6 +246,7 @@ int main(void)
 		TEST(a_signed_address_removes_what_an_older_one_left),
 		TEST(nothing_is_left_of_a_stored_blob),
 		TEST(a_blob_that_is_stored_after_all_is_forgotten),
+		TEST(a_lock_that_a_killed_process_left_is_removed_with_its_blob),
 		TEST(a_second_upload_of_the_blob_goes_without_state),
 		TEST(a_damaged_file_is_no_session),
 		TEST(a_directory_that_cannot_be_made_is_no_failure),
