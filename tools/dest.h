@@ -1,0 +1,29 @@
+/* dest.h - a directory as the user names it, also as a claim of Kubernetes
+ *
+ *     struct pull_flags { struct dest_flags dest; ... };
+ *     DEST_GROUP(struct pull_flags, dest)
+ *     oci_autofree char *path = dest_path(&flags->dest, inv->operands[1], err);
+ *
+ * pvc://[NAMESPACE:]NAME/PATH is PATH in a persistent volume claim, the way
+ * serving platforms write it. The claim must be mounted at PVC_ROOT/NAME, or at
+ * PVC_ROOT/NAMESPACE/NAME when the namespace is given. Names are those of
+ * Kubernetes; PATH is required, clean (base/fs.h) and leads through no link, but
+ * its last component may be a link to a name beside it, as "current" is. It need
+ * not exist yet. Everything else is a path and stays as it is.
+ *
+ * Errors: OCI_E_USAGE (not of this form, leads out of the claim, or no root: then
+ * with the line that runs it where the claim is), OCI_E_NOT_FOUND (the claim is
+ * not mounted there).
+ */
+#pragma once
+
+#include "opt.h"
+
+struct dest_flags {
+	const char *pvc_root;
+};
+extern const struct opt dest_opts[];
+#define DEST_GROUP(s, f) {.title = "Destination options", .opts = dest_opts, .field = offsetof(s, f)}
+
+/* The caller's to free; NULL on failure. */
+char *dest_path(const struct dest_flags *flags, const char *text, struct oci_error *err);
