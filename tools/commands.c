@@ -8,26 +8,38 @@
 
 extern const struct command cmd_check;
 extern const struct command cmd_completion;
+extern const struct command cmd_cp;
 extern const struct command cmd_diff;
+extern const struct command cmd_doctor;
 extern const struct command cmd_help;
 extern const struct command cmd_inspect;
 extern const struct command cmd_login;
 extern const struct command cmd_logout;
 extern const struct command cmd_ls;
+extern const struct command cmd_mirror;
 extern const struct command cmd_pack;
+extern const struct command cmd_prune;
 extern const struct command cmd_pull;
+extern const struct command cmd_rm;
 extern const struct command cmd_tags;
 extern const struct command cmd_verify;
+extern const struct command cmd_wait;
 
 const struct command *const commands[] = {
 	&cmd_pack,
 	&cmd_pull,
+	&cmd_cp,
+	&cmd_mirror,
 	&cmd_check,
 	&cmd_inspect,
 	&cmd_ls,
 	&cmd_verify,
 	&cmd_diff,
+	&cmd_wait,
+	&cmd_doctor,
 	&cmd_tags,
+	&cmd_rm,
+	&cmd_prune,
 	&cmd_login,
 	&cmd_logout,
 	&cmd_completion,

@@ -27,6 +27,9 @@ const struct opt transfer_opts[] = {
 		.help = "a header 'Name: value' for the endpoints of HOST"},
 	{OPT_SIZE(0, "limit-rate", struct transfer_flags, limit_rate), .metavar = "SIZE", .min = 1024,
 		.help = "bytes a second, of all connections together"},
+	{OPT_DURATION(0, "stall-timeout", struct transfer_flags, stall_timeout_ms), .metavar = "TIME", .preset = "30s",
+		.min = 1000, .help = "give up a connection without a byte for so long; an answer may take twice that, "
+			"a pause that the server asks for four times"},
 	{0},
 };
 
@@ -62,6 +65,8 @@ const struct opt output_opts[] = {
 		.help = "print the result as JSON, and progress as lines of JSON"},
 	{OPT_FLAG('q', "quiet", struct output_flags, quiet),
 		.help = "print nothing but the result, warnings and errors"},
+	{OPT_FLAG(0, "trace", struct output_flags, trace),
+		.help = "print a line for every request, without secrets"},
 	{0},
 };
 
@@ -89,6 +94,7 @@ int common_store_options(const struct invocation *inv, const struct registry_fla
 		.endpoints = &flags->transfer.endpoints,
 		.endpoint_headers = &flags->transfer.endpoint_headers,
 		.rate = inv->rate,
+		.stall_ms = flags->transfer.stall_timeout_ms,
 		.cancel = inv->cancel,
 		.observer = inv->observer,
 	};

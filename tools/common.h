@@ -27,6 +27,7 @@
 struct transfer_flags {
 	struct oci_strings endpoints, endpoint_headers;
 	uint64_t limit_rate; /* bytes a second, 0: no limit */
+	uint64_t stall_timeout_ms;
 };
 struct registry_flags {
 	bool plain_http, tls_verify;
@@ -69,7 +70,7 @@ extern const struct opt source_opts[];
 #define SOURCE_GROUP(s, f) {.title = "File options", .opts = source_opts, .field = offsetof(s, f)}
 
 struct output_flags {
-	bool json, quiet;
+	bool json, quiet, trace;
 };
 extern const struct opt output_opts[];
 #define OUTPUT_GROUP(s, f) {.title = "Output options", .opts = output_opts, .field = offsetof(s, f)}

@@ -62,6 +62,7 @@ static int run_command(const struct command *command, char **operands, size_t co
 
 	oci_rate_init(&rate);
 	ui_init(&ui, stderr, ui_mode_for(stderr, output && output->json, output && output->quiet));
+	ui.trace = output && output->trace;
 	struct invocation inv = {
 		.command = command,
 		.flags = flags,

@@ -273,16 +273,15 @@ static void print_line_json(struct ui *ui, const char *key, const char *text)
 		fprintf(ui->out, "%s\n", oci_buf_text(&buf));
 }
 
-static void print_line(struct ui *ui, bool warning, const char *text)
+/* `key` in JSON, `label` before the text elsewhere. */
+static void print_line(struct ui *ui, const char *key, const char *label, const char *text)
 {
-	if (ui->mode == UI_QUIET && !warning)
-		return;
 	bool redraw = ui->line_shown;
 	clear_line(ui);
 	if (ui->mode == UI_JSON)
-		print_line_json(ui, warning ? "warning" : "note", text);
+		print_line_json(ui, key, text);
 	else
-		fprintf(ui->out, "%s%s\n", warning ? "warning: " : "", text);
+		fprintf(ui->out, "%s%s\n", label, text);
 	if (redraw)
 		draw_terminal(ui);
 	fflush(ui->out);
@@ -306,10 +305,15 @@ static void on_event(void *ctx, const struct oci_event *event)
 		draw_when_due(ui);
 		break;
 	case OCI_EVENT_NOTE:
-		print_line(ui, false, event->text);
+		if (ui->mode != UI_QUIET)
+			print_line(ui, "note", "", event->text);
 		break;
 	case OCI_EVENT_WARN:
-		print_line(ui, true, event->text);
+		print_line(ui, "warning", "warning: ", event->text);
+		break;
+	case OCI_EVENT_TRACE:
+		if (ui->trace)
+			print_line(ui, "trace", "trace: ", event->text);
 		break;
 	}
 	pthread_mutex_unlock(&ui->lock);

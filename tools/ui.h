@@ -12,7 +12,8 @@
  * it runs and one when it is over. UI_JSON writes lines of JSON, at most one
  * a second besides those at both ends of a phase:
  *     {"phase","totalBytes","completedBytes","totalFiles","completedFiles","bytesPerSecond"}
- * and {"note"} and {"warning"}. UI_QUIET shows warnings alone.
+ * and {"note"} and {"warning"}. UI_QUIET shows warnings alone. Where `trace` is
+ * set each mode shows a line for every request, {"trace"} in JSON.
  *
  * Events may come from several threads.
  */
@@ -43,6 +44,7 @@ struct ui {
 	struct oci_observer observer;
 	FILE *out;
 	enum ui_mode mode;
+	bool trace;
 	uint64_t (*clock_ms)(void); /* oci_clock_ms, unless a test says otherwise */
 	pthread_mutex_t lock;
 	struct ui_phase phase;

@@ -48,6 +48,15 @@ void oci_event_note(const struct oci_observer *o, const char *format, ...)
 	va_end(args);
 }
 
+void oci_event_trace(const struct oci_observer *o, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	emit_line(o, OCI_EVENT_TRACE, format, args);
+	va_end(args);
+}
+
 void oci_event_warn(const struct oci_observer *o, const char *format, ...)
 {
 	va_list args;

@@ -14,6 +14,7 @@ enum oci_event_kind {
 	OCI_EVENT_DONE,  /* one object done: name, bytes, text = how ("sent", "exists") */
 	OCI_EVENT_NOTE,  /* one line worth knowing: text */
 	OCI_EVENT_WARN,  /* one line the user should act on: text */
+	OCI_EVENT_TRACE, /* one line for who looks for a fault: text */
 };
 
 struct oci_event {
@@ -33,6 +34,8 @@ void oci_event_phase(const struct oci_observer *o, const char *name, uint64_t by
 void oci_event_bytes(const struct oci_observer *o, uint64_t bytes);
 void oci_event_done(const struct oci_observer *o, const char *name, uint64_t bytes, const char *how);
 void oci_event_note(const struct oci_observer *o, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+void oci_event_trace(const struct oci_observer *o, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void oci_event_warn(const struct oci_observer *o, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

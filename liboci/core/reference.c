@@ -16,7 +16,8 @@
 #define DIGITS "0123456789"
 
 #define DOCKER_ARCHIVE_FORM "docker-archive:FILE[:tag] or docker-archive:FILE:name:tag"
-#define FORMS "host/repository[:tag], oci:DIR[:tag], oci-archive:FILE[:tag] or docker-archive:FILE[:name:tag]"
+#define BUNDLE_FORM "bundle:FILE[:tag] or bundle:FILE:host/repository:tag"
+#define FORMS "host/repository[:tag], oci:DIR[:tag], oci-archive:FILE[:tag], docker-archive:FILE[:name:tag] or bundle:FILE[:tag]"
 
 static const struct scheme {
 	const char *prefix;
@@ -27,6 +28,7 @@ static const struct scheme {
 	{"oci://", OCI_TRANSPORT_REGISTRY},
 	{"oci-archive:", OCI_TRANSPORT_ARCHIVE},
 	{"docker-archive:", OCI_TRANSPORT_DOCKER_ARCHIVE},
+	{"bundle:", OCI_TRANSPORT_BUNDLE},
 	{"oci:", OCI_TRANSPORT_LAYOUT},
 };
 
@@ -39,6 +41,8 @@ static const char *transport_prefix(enum oci_transport transport)
 		return "oci-archive:";
 	case OCI_TRANSPORT_DOCKER_ARCHIVE:
 		return "docker-archive:";
+	case OCI_TRANSPORT_BUNDLE:
+		return "bundle:";
 	case OCI_TRANSPORT_REGISTRY:
 		break;
 	}
@@ -299,17 +303,29 @@ static int take_docker_name(char *text, char **ret, struct oci_error *err)
 	return *ret ? 0 : oci_fail_nomem(err);
 }
 
-/* PATH[:tag|:name:tag][@digest]; `text` is cut to pieces. */
-static int parse_docker_archive(char *text, struct oci_reference *ref, struct oci_error *err)
+/* A tag, or a name that ends in one, as it stands. */
+static int take_bundle_name(char *text, char **ret, struct oci_error *err)
 {
+	char shown[OCI_STR_ESCAPE_MAX];
+	const char *colon = strrchr(text, ':');
+	if (!oci_reference_tag_ok(colon ? colon + 1 : text))
+		return oci_fail(err, OCI_E_USAGE, "'%s' is neither a tag nor a name with a tag, write " BUNDLE_FORM,
+			oci_str_escape(text, shown));
+	return oci_str_set(ret, text, err);
+}
+
+/* PATH[:tag|:name:tag][@digest]; `text` is cut to pieces. */
+static int parse_named(char *text, struct oci_reference *ref, struct oci_error *err)
+{
+	bool docker = ref->transport == OCI_TRANSPORT_DOCKER_ARCHIVE;
 	if (cut_digest(find_digest(text), &ref->digest, err) < 0)
 		return -1;
 	char *colon = strchr(text, ':');
 	if (colon)
 		*colon = '\0';
 	if (*text == '\0')
-		return oci_fail(err, OCI_E_USAGE, "a path is missing, write " DOCKER_ARCHIVE_FORM);
-	if (colon && take_docker_name(colon + 1, &ref->tag, err) < 0)
+		return oci_fail(err, OCI_E_USAGE, "a path is missing, write %s", docker ? DOCKER_ARCHIVE_FORM : BUNDLE_FORM);
+	if (colon && (docker ? take_docker_name : take_bundle_name)(colon + 1, &ref->tag, err) < 0)
 		return -1;
 	return oci_str_set(&ref->path, text, err);
 }
@@ -321,7 +337,8 @@ static int parse_rest(char *text, struct oci_reference *ref, struct oci_error *e
 	case OCI_TRANSPORT_ARCHIVE:
 		return parse_local(text, ref, err);
 	case OCI_TRANSPORT_DOCKER_ARCHIVE:
-		return parse_docker_archive(text, ref, err);
+	case OCI_TRANSPORT_BUNDLE:
+		return parse_named(text, ref, err);
 	case OCI_TRANSPORT_REGISTRY:
 		break;
 	}

@@ -5,6 +5,8 @@
  *     oci-archive:FILE[:tag][@sha256:…]  tar of an OCI layout
  *     docker-archive:FILE[:tag|:name:tag][@sha256:…]
  *                                        what docker save, podman save and skopeo write
+ *     bundle:FILE[:tag|:name:tag][@sha256:…]
+ *                                        a bundle, whole or in parts
  *
  * A host has a dot, a port, or is localhost; IPv6 stands in brackets,
  * [::1]:5000/repo. docker.io is Docker Hub, whose one-word repositories live
@@ -15,7 +17,8 @@
  * docker-archive: FILE ends at the first ':', and a name is one of Docker's:
  * "busybox" is "docker.io/library/busybox". Both kinds of archive are known by
  * their content, so either transport reads either; docker-archive: is not
- * written. Anything else is OCI_E_USAGE with a text that shows the right form.
+ * written. bundle: is read as docker-archive: is, but a name stays as it was
+ * typed. Anything else is OCI_E_USAGE with a text that shows the right form.
  */
 #pragma once
 
@@ -30,13 +33,14 @@ enum oci_transport {
 	OCI_TRANSPORT_LAYOUT,
 	OCI_TRANSPORT_ARCHIVE,
 	OCI_TRANSPORT_DOCKER_ARCHIVE,
+	OCI_TRANSPORT_BUNDLE,
 };
 
 struct oci_reference {
 	enum oci_transport transport;
 	char *host;              /* registry: host[:port] as typed; else NULL */
 	char *path;              /* registry: repository; else directory or file */
-	char *tag;               /* NULL: none; docker-archive: a tag, or a full name:tag */
+	char *tag;               /* NULL: none; docker-archive and bundle: a tag, or a full name:tag */
 	struct oci_digest digest; /* alg 0: none */
 };
 

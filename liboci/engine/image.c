@@ -277,6 +277,16 @@ int oci_image_open(struct oci_store *store, const char *name, const struct oci_p
 	return 0;
 }
 
+int oci_image_choose(struct oci_store *store, const char *name, const struct oci_platform *platform,
+	struct oci_descriptor *ret, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_image_clear) struct oci_image image = {0};
+
+	if (oci_store_resolve(store, name, &image.root, err) < 0 || descend(store, &image.root, platform, 0, &image, err) < 0)
+		return -1;
+	return oci_descriptor_copy(ret, &image.descriptor, err);
+}
+
 void oci_image_clear(struct oci_image *image)
 {
 	for (size_t i = 0; image->layers && i < image->manifest.layer_count; i++)

@@ -47,6 +47,9 @@ struct oci_image {
 int oci_image_open(struct oci_store *store, const char *name, const struct oci_platform *platform,
 	struct oci_image *ret, struct oci_error *err);
 void oci_image_clear(struct oci_image *image);
+/* The same choice, of which only the manifest's descriptor is wanted. */
+int oci_image_choose(struct oci_store *store, const char *name, const struct oci_platform *platform,
+	struct oci_descriptor *ret, struct oci_error *err);
 
 /* The name of a reference within its store: digest text, else tag, else NULL
  * ("latest" for a registry). The buffer holds OCI_DIGEST_TEXT_MAX bytes. */

@@ -200,17 +200,25 @@ static int put_value(struct oci_json_writer *w, const char *key, const struct oc
 	return 0;
 }
 
+/* Is the entry's name or, where nothing is put in its place, its digest this? */
+static bool is_named(const struct oci_json *entry, const char *name, bool put)
+{
+	const char *tag = oci_json_text(oci_json_get(entry, "annotations"), OCI_INDEX_REF_NAME);
+	const char *digest = put ? NULL : oci_json_text(entry, "digest");
+
+	return (tag && strcmp(tag, name) == 0) || (digest && strcmp(digest, name) == 0);
+}
+
 static int put_entries(struct oci_json_writer *w, const struct oci_json *entries,
 	const struct oci_descriptor *d, const char *tag, struct oci_error *err)
 {
-	bool put = false;
+	bool put = !d;
 
 	oci_json_array(w, "manifests");
 	for (size_t i = 0; i < oci_json_count(entries); i++) {
 		const struct oci_json *entry = oci_json_at(entries, i);
-		const char *name = oci_json_text(oci_json_get(entry, "annotations"), OCI_INDEX_REF_NAME);
 
-		if (!name || strcmp(name, tag) != 0) {
+		if (!is_named(entry, tag, d != NULL)) {
 			if (put_value(w, NULL, entry, err) < 0)
 				return -1;
 			continue;

@@ -45,7 +45,8 @@ int oci_index_find(const struct oci_buf *text, const char *name, struct oci_desc
 	struct oci_error *err);
 
 /* Append `text` to `out` with the entry of `tag` set to `d`, in the place of
- * the one that was there. Other entries and unknown fields keep their values. */
+ * the one that was there. Other entries and unknown fields keep their values.
+ * With `d` NULL the entry is taken out; a digest text is then all of that digest. */
 int oci_index_set(const struct oci_buf *text, const struct oci_descriptor *d, const char *tag,
 	struct oci_buf *out, struct oci_error *err);
 

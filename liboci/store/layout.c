@@ -269,27 +269,37 @@ static int sync_blobs(int root, struct oci_error *err)
 	return 0;
 }
 
-static int layout_tag(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
-	struct oci_error *err)
+/* `d` NULL: it is taken out. */
+static int change_index(int root, const struct oci_descriptor *d, const char *tag, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf old = {0};
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf index;
-	oci_autoclose int lock = -1;
+	oci_autoclose int lock = lock_layout(root, err);
+
+	oci_buf_init(&index, OCI_INDEX_MAX);
+	if (lock < 0 || read_index(root, &old, err) < 0 || oci_index_set(&old, d, tag, &index, err) < 0)
+		return -1;
+	return oci_fs_write_file(root, INDEX_FILE, index.data, index.len, FILE_MODE, true, err);
+}
+
+static int layout_tag(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
+	struct oci_error *err)
+{
 	int root = root_of(s);
 	bool exists = false;
 
-	oci_buf_init(&index, OCI_INDEX_MAX);
 	if (layout_exists(s, d, &exists, err) < 0)
 		return -1;
 	if (!exists)
 		return oci_blob_fail_missing(&d->digest, err);
 	/* What the name leads to must not be lost where the name survives. */
-	if (sync_blobs(root, err) < 0)
-		return -1;
-	lock = lock_layout(root, err);
-	if (lock < 0 || read_index(root, &old, err) < 0 || oci_index_set(&old, d, tag, &index, err) < 0)
-		return -1;
-	return oci_fs_write_file(root, INDEX_FILE, index.data, index.len, FILE_MODE, true, err);
+	return sync_blobs(root, err) < 0 ? -1 : change_index(root, d, tag, err);
+}
+
+static int layout_untag(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
+	struct oci_error *err)
+{
+	return change_index(root_of(s), NULL, tag, err);
 }
 
 static int layout_finish(struct oci_store *s, struct oci_error *err)
@@ -319,6 +329,7 @@ static const struct oci_store_ops layout_ops = {
 	.resolve = layout_resolve,
 	.tag = layout_tag,
 	.tags = layout_tags,
+	.untag = layout_untag,
 	.finish = layout_finish,
 	.close = layout_close,
 };

@@ -163,19 +163,13 @@ static int memory_resolve(struct oci_store *s, const char *name, struct oci_desc
 	return oci_index_resolve(s, &index, name, size_of, ret, err);
 }
 
-static int memory_tag(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
-	struct oci_error *err)
+/* `d` NULL: it is taken out. */
+static int change_index(struct memory *m, const struct oci_descriptor *d, const char *tag, struct oci_error *err)
 {
-	struct memory *m = (struct memory *)s;
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf index;
-	bool exists = false;
 	int status;
 
 	oci_buf_init(&index, OCI_INDEX_MAX);
-	if (memory_exists(s, d, &exists, err) < 0)
-		return -1;
-	if (!exists)
-		return oci_blob_fail_missing(&d->digest, err);
 	pthread_mutex_lock(&m->lock);
 	status = oci_index_set(&m->index, d, tag, &index, err);
 	if (status == 0) {
@@ -186,6 +180,22 @@ static int memory_tag(struct oci_store *s, const struct oci_descriptor *d, const
 	}
 	pthread_mutex_unlock(&m->lock);
 	return status;
+}
+
+static int memory_tag(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
+	struct oci_error *err)
+{
+	bool exists = false;
+
+	if (memory_exists(s, d, &exists, err) < 0)
+		return -1;
+	return exists ? change_index((struct memory *)s, d, tag, err) : oci_blob_fail_missing(&d->digest, err);
+}
+
+static int memory_untag(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
+	struct oci_error *err)
+{
+	return change_index((struct memory *)s, NULL, tag, err);
 }
 
 static int memory_tags(struct oci_store *s, struct oci_strings *ret, struct oci_error *err)
@@ -224,6 +234,7 @@ static const struct oci_store_ops memory_ops = {
 	.resolve = memory_resolve,
 	.tag = memory_tag,
 	.tags = memory_tags,
+	.untag = memory_untag,
 	.finish = memory_finish,
 	.close = memory_close,
 };

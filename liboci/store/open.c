@@ -1,4 +1,5 @@
 #include "store/archive.h"
+#include "store/bundle.h"
 #include "store/layout.h"
 #include "store/registry.h"
 
@@ -12,6 +13,8 @@ struct oci_store *oci_store_open(const struct oci_reference *ref, enum oci_store
 		return oci_store_layout(ref->path, mode, err);
 	case OCI_TRANSPORT_ARCHIVE:
 		return oci_store_archive(ref->path, mode, err);
+	case OCI_TRANSPORT_BUNDLE:
+		return oci_store_bundle(ref->path, mode, err);
 	case OCI_TRANSPORT_DOCKER_ARCHIVE:
 		if (mode == OCI_STORE_READ)
 			return oci_store_archive(ref->path, mode, err);

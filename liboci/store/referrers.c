@@ -1,4 +1,4 @@
-/* referrers.c - the two verbs of store.h that list names */
+/* referrers.c - the verbs of store.h that list names */
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -78,4 +78,61 @@ int oci_store_referrers(struct oci_store *s, const struct oci_digest *subject, c
 	*ret = found;
 	found = (struct oci_manifest){0};
 	return 0;
+}
+
+static bool lists(const struct oci_manifest *index, const struct oci_digest *digest)
+{
+	for (size_t i = 0; i < index->manifest_count; i++)
+		if (oci_digest_equal(&index->manifests[i].digest, digest))
+			return true;
+	return false;
+}
+
+/* Does the place keep the list by itself? */
+static int keeps_list(struct oci_store *s, const struct oci_digest *subject, bool *ret, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_manifest_clear) struct oci_manifest found = {.is_index = true};
+
+	return s->ops->referrers ? s->ops->referrers(s, subject, NULL, &found, ret, err) : 0;
+}
+
+static int write_fallback(struct oci_store *s, const struct oci_digest *subject, const struct oci_manifest *index,
+	struct oci_error *err)
+{
+	OCI_CLEANUP(oci_descriptor_clear) struct oci_descriptor d = {0};
+	OCI_CLEANUP(oci_buf_clear) struct oci_buf bytes;
+	char tag[OCI_DIGEST_TEXT_MAX];
+
+	oci_buf_init(&bytes, OCI_MANIFEST_MAX);
+	fallback_tag(subject, tag);
+	if (oci_manifest_format(index, &bytes, err) < 0 ||
+		oci_descriptor_of(OCI_MT_INDEX, bytes.data, bytes.len, &d, err) < 0 ||
+		oci_store_write(s, &d, bytes.data, bytes.len, err) < 0)
+		return -1;
+	return oci_store_tag(s, &d, tag, err);
+}
+
+int oci_store_refer(struct oci_store *s, const struct oci_digest *subject, const struct oci_manifest *list,
+	struct oci_error *err)
+{
+	OCI_CLEANUP(oci_manifest_clear) struct oci_manifest index = {.is_index = true};
+	bool kept = false, changed = false;
+
+	if (keeps_list(s, subject, &kept, err) < 0)
+		return -1;
+	if (kept)
+		return 0;
+	if (read_fallback(s, subject, &index, err) < 0)
+		return -1;
+	for (size_t i = 0; i < list->manifest_count; i++) {
+		struct oci_descriptor *added;
+
+		if (lists(&index, &list->manifests[i].digest))
+			continue;
+		added = oci_manifest_add_manifest(&index, err);
+		if (!added || oci_descriptor_copy(added, &list->manifests[i], err) < 0)
+			return -1;
+		changed = true;
+	}
+	return changed ? write_fallback(s, subject, &index, err) : 0;
 }

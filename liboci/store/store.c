@@ -1,6 +1,8 @@
 #include "store/store.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "store/pump.h"
@@ -38,16 +40,107 @@ int oci_store_tag(struct oci_store *s, const struct oci_descriptor *d, const cha
 	return s->ops->tag(s, d, tag, err);
 }
 
+/* Some places answer to "latest" with whatever they have. */
+static int check_latest(struct oci_store *s, const char *name, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_strings_clear) struct oci_strings tags = {0};
+
+	if (strcmp(name, "latest") != 0 || !s->ops->tags)
+		return 0;
+	if (oci_store_tags(s, &tags, err) < 0)
+		return -1;
+	for (size_t i = 0; i < tags.count; i++)
+		if (strcmp(tags.items[i], name) == 0 || oci_str_ends(tags.items[i], ":latest"))
+			return 0;
+	return oci_fail(err, OCI_E_NOT_FOUND, "no tag 'latest'");
+}
+
+int oci_store_peek(struct oci_store *s, const char *name, struct oci_digest *ret, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_descriptor_clear) struct oci_descriptor d = {0};
+	bool known = false;
+
+	if (s->ops->peek && s->ops->peek(s, name, ret, &known, err) < 0)
+		return -1;
+	if (known)
+		return 0;
+	if (check_latest(s, name, err) < 0 || oci_store_resolve(s, name, &d, err) < 0)
+		return -1;
+	*ret = d.digest;
+	return 0;
+}
+
+int oci_store_untag(struct oci_store *s, const char *name, struct oci_error *err)
+{
+	if (!s->ops->untag)
+		return oci_fail(err, OCI_E_UNSUPPORTED, "nothing can be removed from this kind of place");
+	return s->ops->untag(s, NULL, name, err);
+}
+
 int oci_store_finish(struct oci_store *s, struct oci_error *err)
 {
 	return s->ops->finish(s, err);
 }
 
+void oci_store_distrust(struct oci_store *s, const struct oci_descriptor *d)
+{
+	if (s->ops->distrust)
+		s->ops->distrust(s, d);
+}
+
+/* A verifying reader that tells the store what it finds. */
+struct fetched {
+	struct oci_reader base;
+	struct oci_store *store;
+	struct oci_descriptor d;
+	struct oci_reader *verified;
+};
+
+static ssize_t fetched_read(struct oci_reader *base, void *data, size_t size, struct oci_error *err)
+{
+	struct fetched *f = (struct fetched *)base;
+	struct oci_error why = {0};
+	ssize_t n = oci_reader_read(f->verified, data, size, &why);
+
+	if (n >= 0)
+		return n;
+	if (why.code == OCI_E_DIGEST)
+		oci_store_distrust(f->store, &f->d);
+	if (err && !err->code)
+		*err = why;
+	return -1;
+}
+
+static void fetched_close(struct oci_reader *base)
+{
+	struct fetched *f = (struct fetched *)base;
+
+	oci_reader_close(f->verified);
+	oci_descriptor_clear(&f->d);
+	free(f);
+}
+
+static const struct oci_reader_ops fetched_ops = {.read = fetched_read, .close = fetched_close};
+
 struct oci_reader *oci_store_fetch(struct oci_store *s, const struct oci_descriptor *d, struct oci_error *err)
 {
 	struct oci_reader *bytes = s->ops->open(s, d, 0, d->size_bytes, err);
+	struct oci_reader *verified = bytes ? oci_verify_reader_take(bytes, d, err) : NULL;
 
-	return bytes ? oci_verify_reader_take(bytes, d, err) : NULL;
+	if (!verified || !s->ops->distrust)
+		return verified;
+	struct fetched *f = calloc(1, sizeof *f);
+	if (!f) {
+		oci_reader_close(verified);
+		oci_fail_nomem(err);
+		return NULL;
+	}
+	*f = (struct fetched){.base.ops = &fetched_ops, .store = s, .verified = verified};
+	if (oci_descriptor_copy(&f->d, d, err) < 0) {
+		fetched_close(&f->base);
+		return NULL;
+	}
+	return &f->base;
 }
 
 static int read_once(struct oci_store *s, const struct oci_descriptor *d, struct oci_buf *out,

@@ -60,6 +60,7 @@ struct oci_sink_ops {
 struct oci_content {
 	struct oci_reader *(*open)(void *ctx, uint64_t offset, struct oci_error *err);
 	void *ctx;
+	const atomic_bool *unwanted; /* true: let go of it soon (OCI_E_CANCELLED), all is in vain; NULL: go on */
 };
 
 /* What is about to be sent. */
@@ -97,9 +98,12 @@ struct oci_store_ops {
 	 * than the type asked for maybe; *known false: it keeps none. */
 	int (*referrers)(struct oci_store *s, const struct oci_digest *subject, const char *artifact_type,
 		struct oci_manifest *ret, bool *known, struct oci_error *err);
-	/* Remove a tag, or the manifest that it names where a place knows no other
-	 * way. What is not there is success. */
+	/* oci_store_untag(); with `d`, that manifest where a place knows no other way. */
 	int (*untag)(struct oci_store *s, const struct oci_descriptor *d, const char *tag, struct oci_error *err);
+	/* oci_store_peek(); *known false: it has to be resolved. */
+	int (*peek)(struct oci_store *s, const char *name, struct oci_digest *ret, bool *known, struct oci_error *err);
+	/* oci_store_distrust(). */
+	void (*distrust)(struct oci_store *s, const struct oci_descriptor *d);
 	int (*preflight)(struct oci_store *s, const struct oci_store_load *load, struct oci_error *err);
 	/* oci_store_put() better than by begin, write, commit. */
 	int (*put)(struct oci_store *s, const struct oci_descriptor *d, const struct oci_content *content,
@@ -118,6 +122,7 @@ struct oci_store_options {
 	const struct oci_strings *endpoints, *endpoint_headers;
 	struct oci_rate *rate;     /* shared by all stores of a process (http/rate.h); NULL: no limit */
 	const char *state_dir;     /* of uploads under way (store/upload_state.h); NULL: the user's, "": none */
+	uint64_t stall_ms;         /* how long a connection may be silent (http/client.h); 0: 30 s */
 	uint64_t retry_for_ms;     /* an upload gives up after so long without progress; 0: 15 min */
 	const atomic_int *cancel;  /* signal number; NULL: none */
 	const struct oci_observer *observer;
@@ -141,9 +146,13 @@ int oci_store_exists(struct oci_store *s, const struct oci_descriptor *d, bool *
  * under one name are OCI_E_FORMAT. */
 int oci_store_resolve(struct oci_store *s, const char *name, struct oci_descriptor *ret,
 	struct oci_error *err);
+/* The digest alone, on the place's word. "latest" is that tag and nothing else. */
+int oci_store_peek(struct oci_store *s, const char *name, struct oci_digest *ret, struct oci_error *err);
 /* OCI_E_USAGE when `tag` is no tag, OCI_E_NOT_FOUND when the manifest is not in the store. */
 int oci_store_tag(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
 	struct oci_error *err);
+/* Remove a tag alone, or a digest's manifest with all its tags. Absent is success. */
+int oci_store_untag(struct oci_store *s, const char *name, struct oci_error *err);
 int oci_store_finish(struct oci_store *s, struct oci_error *err);
 
 /* All tags, in the place's order; OCI_E_UNSUPPORTED where it lists none. */
@@ -155,12 +164,22 @@ int oci_store_tags(struct oci_store *s, struct oci_strings *ret, struct oci_erro
 int oci_store_referrers(struct oci_store *s, const struct oci_digest *subject, const char *artifact_type,
 	struct oci_manifest *ret, struct oci_error *err);
 
-/* The doors to bytes, both verifying. */
+/* Make the manifests of `list`, an index, known as referrers, besides those that are,
+ * where the place does not do so by itself. Not for two writers at once. */
+int oci_store_refer(struct oci_store *s, const struct oci_digest *subject, const struct oci_manifest *list,
+	struct oci_error *err);
+
+/* The doors to bytes, both verifying. What they find wrong is asked elsewhere the
+ * next time, where there is an elsewhere. */
 struct oci_reader *oci_store_fetch(struct oci_store *s, const struct oci_descriptor *d,
 	struct oci_error *err);
 /* Whole into `out`, whose maximum bounds it: OCI_E_FORMAT when larger. */
 int oci_store_read(struct oci_store *s, const struct oci_descriptor *d, struct oci_buf *out,
 	struct oci_error *err);
+
+/* The bytes that ops->open last gave of this content are not what its digest says:
+ * the next time they are to come from elsewhere. For who checks them himself. */
+void oci_store_distrust(struct oci_store *s, const struct oci_descriptor *d);
 
 struct oci_sink *oci_store_begin(struct oci_store *s, const struct oci_descriptor *want,
 	struct oci_error *err);

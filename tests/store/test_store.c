@@ -258,6 +258,24 @@ static void a_tag_moves(void **state)
 	assert_resolves(p, "v1", &two);
 }
 
+static void a_peek_says_the_digest_of_a_tag_until_that_is_removed(void **state)
+{
+	struct place *p = *state;
+	AUTO_DESCRIPTOR one = put_manifest(p, "one");
+	struct oci_digest found;
+
+	tag(p, &one, "v1");
+	tag(p, &one, "v2");
+	reopen(p);
+	assert_int_equal(oci_store_peek(p->store, "v1", &found, &p->err), 0);
+	assert_true(oci_digest_equal(&found, &one.digest));
+	assert_int_equal(oci_store_peek(p->store, "latest", &found, NULL), -1);
+	/* an archive or an older registry cannot */
+	int removed = oci_store_untag(p->store, "v1", NULL);
+	assert_int_equal(oci_store_peek(p->store, "v1", &found, NULL), removed == 0 ? -1 : 0);
+	assert_resolves(p, "v2", &one);
+}
+
 static void a_digest_resolves_without_a_tag(void **state)
 {
 	struct place *p = *state;
@@ -419,6 +437,23 @@ static void referrers_are_those_of_the_tag_that_stands_for_them(void **state)
 	assert_string_equal(some.manifests[0].artifact_type, "test/sbom");
 }
 
+static void referrers_are_added_to_those_that_are_known(void **state)
+{
+	struct place *p = *state;
+	OCI_CLEANUP(oci_manifest_clear) struct oci_manifest list = {.is_index = true};
+	OCI_CLEANUP(oci_manifest_clear) struct oci_manifest all = {0};
+	AUTO_DESCRIPTOR subject = put_manifest(p, "a model");
+	struct oci_descriptor *entry = oci_manifest_add_manifest(&list, &p->err);
+
+	put_fallback(p, &subject);
+	*entry = put_manifest(p, "one more");
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(oci_store_refer(p->store, &subject.digest, &list, &p->err), 0);
+	reopen(p);
+	assert_int_equal(oci_store_referrers(p->store, &subject.digest, NULL, &all, &p->err), 0);
+	assert_int_equal(all.manifest_count, 3);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(int argc, char **argv)
@@ -439,12 +474,14 @@ int main(int argc, char **argv)
 		T(a_blob_aborted_between_others_can_be_written_again),
 		T(a_tag_resolves_to_its_manifest),
 		T(a_tag_moves),
+		T(a_peek_says_the_digest_of_a_tag_until_that_is_removed),
 		T(a_digest_resolves_without_a_tag),
 		T(an_unknown_name_is_not_found),
 		T(what_is_no_tag_is_refused),
 		T(a_manifest_that_is_not_there_gets_no_tag),
 		T(tags_are_listed_once),
 		T(referrers_are_those_of_the_tag_that_stands_for_them),
+		T(referrers_are_added_to_those_that_are_known),
 		T(blobs_are_written_in_parallel),
 	};
 

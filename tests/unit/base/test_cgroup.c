@@ -121,6 +121,40 @@ static void what_is_malformed_is_no_limit(void **state)
 	assert_int_equal(cpus, 7);
 }
 
+static bool memory(void **state, struct oci_cgroup_memory *ret)
+{
+	return oci_cgroup_memory(((struct temp_dir *)*state)->path, ret);
+}
+
+static void the_smallest_memory_limit_on_the_way_up_counts_with_its_use(void **state)
+{
+	struct oci_cgroup_memory found = {0};
+
+	put_text(state, "proc/self/cgroup", "0::/pods/one\n");
+	put_text(state, "sys/fs/cgroup/pods/one/memory.max", "max\n");
+	put_text(state, "sys/fs/cgroup/pods/one/memory.current", "1\n");
+	put_text(state, "sys/fs/cgroup/pods/memory.max", "134217728\n");
+	put_text(state, "sys/fs/cgroup/pods/memory.current", "33554432\n");
+	put_text(state, "sys/fs/cgroup/memory.max", "268435456\n");
+	assert_true(memory(state, &found));
+	assert_int_equal(found.limit_bytes, 134217728);
+	assert_int_equal(found.used_bytes, 33554432);
+}
+
+static void memory_of_version_one_is_read_and_its_huge_number_is_no_limit(void **state)
+{
+	struct oci_cgroup_memory found = {0};
+
+	put_text(state, "proc/self/cgroup", "4:cpu:/x\n3:memory:/docker/0123\n0::/\n");
+	put_text(state, "sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+	assert_false(memory(state, &found));
+	assert_int_equal(found.limit_bytes, 0);
+	put_text(state, "sys/fs/cgroup/memory/docker/0123/memory.limit_in_bytes", "100000000\n");
+	assert_true(memory(state, &found));
+	assert_int_equal(found.limit_bytes, 100000000);
+	assert_int_equal(found.used_bytes, 0);
+}
+
 #define test_in_temp_dir(f) cmocka_unit_test_setup_teardown(f, temp_dir_setup, temp_dir_teardown)
 
 int main(void)
@@ -135,6 +169,8 @@ int main(void)
 		test_in_temp_dir(version_one_without_a_quota_is_no_limit),
 		test_in_temp_dir(other_controllers_are_not_the_processor),
 		test_in_temp_dir(what_is_malformed_is_no_limit),
+		test_in_temp_dir(the_smallest_memory_limit_on_the_way_up_counts_with_its_use),
+		test_in_temp_dir(memory_of_version_one_is_read_and_its_huge_number_is_no_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,7 +73,10 @@ static void notes_and_warnings_are_formatted(void **state)
 	oci_event_warn(&o, "slow %s", "disk");
 	assert_int_equal(seen.event.kind, OCI_EVENT_WARN);
 	assert_string_equal(seen.text, "slow disk");
-	assert_int_equal(seen.count, 2);
+	oci_event_trace(&o, "GET %s", "this");
+	assert_int_equal(seen.event.kind, OCI_EVENT_TRACE);
+	assert_string_equal(seen.text, "GET this");
+	assert_int_equal(seen.count, 3);
 }
 
 static void a_long_line_is_cut(void **state)
