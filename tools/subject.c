@@ -16,7 +16,7 @@ static int open_dir(struct subject *s, int dir, struct oci_error *err)
 	struct oci_error failure = {0};
 
 	s->is_dir = true;
-	s->has_record = oci_record_read(dir, &s->record, &failure) == 0;
+	s->has_record = oci_record_read(dir, OCI_RECORD_NAME, &s->record, &failure) == 0;
 	if (!s->has_record && failure.code != OCI_E_NOT_FOUND) {
 		*err = failure;
 		return oci_wrap(err, "'%s'", s->text);

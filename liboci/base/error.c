@@ -119,6 +119,20 @@ int oci_wrap(struct oci_error *err, const char *format, ...)
 	return -1;
 }
 
+int oci_append(struct oci_error *err, const char *format, ...)
+{
+	char text[sizeof err->text];
+	va_list args;
+
+	if (!err)
+		return -1;
+	va_start(args, format);
+	print_cut(text, sizeof text, format, args);
+	va_end(args);
+	append_cut(err->text, sizeof err->text, text);
+	return -1;
+}
+
 int oci_fail_side(struct oci_error *err, enum oci_side side)
 {
 	if (err && err->side == OCI_SIDE_NONE)

@@ -80,5 +80,9 @@ int oci_fail_nomem(struct oci_error *err);
 int oci_wrap(struct oci_error *err, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* Add to the end of the text; returns -1. What does not fit is cut. */
+int oci_append(struct oci_error *err, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /* Say which end failed, unless that is said already; returns -1. */
 int oci_fail_side(struct oci_error *err, enum oci_side side);

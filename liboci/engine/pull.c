@@ -1,421 +1,272 @@
 #include "engine/pull.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/fs.h"
-#include "base/workers.h"
 #include "engine/pull_job.h"
-#include "engine/record.h"
-#include "stream/gzip.h"
-#include "stream/verify.h"
-#include "stream/zstd.h"
+#include "engine/pull_tree.h"
+#include "engine/publish.h"
 
-#define JOBS_LEAST 4
-#define MARGIN_BYTES (16 * OCI_MIB) /* directories, record, the file system's own */
+#define VERSION_HEX 12
+#define CURRENT "current"
 
-static bool shape_wanted(const struct pull_job *p, const struct oci_block_index_layer *layer, bool *whole)
+static void clear(struct pull_tree *t)
 {
-	bool any = false;
-
-	*whole = true;
-	for (size_t i = 0; i < layer->file_count; i++) {
-		if (oci_filter_takes(&p->filter, p->image->index.files[layer->first_file + i].path))
-			any = true;
-		else
-			*whole = false;
-	}
-	return any;
+	oci_reuse_clear(&t->reuse);
+	oci_stage_clear(&t->stage);
+	oci_place_clear(&t->place);
+	oci_image_clear(&t->image);
+	oci_descriptor_clear(&t->root);
+	oci_store_close(t->store);
+	oci_listing_clear(&t->listing);
+	oci_strings_clear(&t->part_names);
+	free(t->parts);
 }
 
-/* Both runs are sorted by path. */
-static bool share_a_path(const struct oci_block_index *index, const struct oci_block_index_layer *a,
-	const struct oci_block_index_layer *b)
+/* Would another pull of the same image with these options give the same tree? */
+static bool is_plain(const struct pull_tree *t)
 {
-	size_t i = 0, j = 0;
+	const struct oci_pull_options *o = t->options;
 
-	while (i < a->file_count && j < b->file_count) {
-		int order = strcmp(index->files[a->first_file + i].path, index->files[b->first_file + j].path);
-
-		if (order == 0)
-			return true;
-		if (order < 0)
-			i++;
-		else
-			j++;
-	}
-	return false;
+	return oci_filter_is_empty(&o->filter) && !o->platform && !o->repair && strcmp(t->part, OCI_MODEL_ROOT) == 0;
 }
 
-/* Does a later layer replace a file of this one? Then the layer's digest does
- * not prove the others. */
-static bool is_overridden(const struct pull_job *p, size_t i)
+static bool is_unchanged(const struct pull_tree *t)
 {
-	const struct oci_block_index *index = &p->image->index;
-	const struct oci_block_index_layer *layer = &index->layers[p->image->layers[i].indexed];
+	const struct oci_record *record = &t->place.records[0];
 
-	for (size_t above = i + 1; above < p->image->manifest.layer_count; above++) {
-		const struct oci_image_layer *upper = &p->image->layers[above];
-
-		if (upper->use == OCI_USE_NONE)
-			continue;
-		if (upper->use != OCI_USE_SHAPED) /* no telling */
-			return true;
-		if (share_a_path(index, layer, &index->layers[upper->indexed]))
-			return true;
-	}
-	return false;
+	return is_plain(t) && oci_place_holds(&t->place, &t->root.digest) && !record->partial && !record->part;
 }
 
-static void decide_layer(struct pull_job *p, size_t i)
+static void report_unchanged(struct pull_tree *t)
 {
-	const struct oci_image_layer *layer = &p->image->layers[i];
-	bool whole = true;
+	const struct oci_record *record = &t->place.records[0];
 
-	p->wanted[i] = layer->use != OCI_USE_NONE;
-	p->digests[i] = true;
-	if (layer->use == OCI_USE_RAW)
-		p->wanted[i] = oci_filter_takes(&p->filter, layer->path);
-	if (layer->use != OCI_USE_SHAPED || strcmp(p->root, OCI_MODEL_ROOT) != 0)
-		return;
-	p->wanted[i] = shape_wanted(p, &p->image->index.layers[layer->indexed], &whole);
-	p->digests[i] = !whole || is_overridden(p, i);
+	t->report.unchanged = true;
+	t->report.manifest = record->manifest;
+	t->report.file_count = record->listing.count;
+	for (size_t i = 0; i < record->listing.count; i++)
+		t->report.bytes_files += record->listing.files[i].size_bytes;
+	t->report.bytes_kept = t->report.bytes_files;
 }
 
-int pull_decide(struct pull_job *p, struct oci_error *err)
-{
-	size_t count = p->image->manifest.layer_count + 1;
+/* by streams */
 
-	p->wanted = calloc(count, sizeof *p->wanted);
-	p->digests = calloc(count, sizeof *p->digests);
-	p->unpacked = calloc(count, sizeof *p->unpacked);
-	p->merge = calloc(count, sizeof *p->merge);
-	if (!p->wanted || !p->digests || !p->unpacked || !p->merge)
+/* What a run before has merged is merged again. */
+static int empty_tree(struct pull_tree *t, struct oci_error *err)
+{
+	oci_cleanup_close(&t->stage.tree);
+	t->stage.tree = -1;
+	if (oci_fs_remove_tree(t->stage.fd, "tree", err) < 0 || oci_fs_mkdirs_beneath(t->stage.fd, "tree", 0775, err) < 0)
+		return -1;
+	t->stage.tree = oci_fs_open_dir_beneath(t->stage.fd, "tree", err);
+	return t->stage.tree < 0 ? -1 : 0;
+}
+
+static int name_parts(struct pull_tree *t, struct oci_error *err)
+{
+	t->parts = calloc(t->listing.count + 1, sizeof *t->parts);
+	if (!t->parts)
 		return oci_fail_nomem(err);
-	for (size_t i = 0; i + 1 < count; i++) {
-		decide_layer(p, i);
-		p->merge[i].unpacked = &p->unpacked[i];
-		p->merge[i].exclusive = p->image->layers[i].use == OCI_USE_RAW;
-		snprintf(p->merge[i].name, sizeof p->merge[i].name, "layer-%zu", i);
-	}
+	for (size_t i = 0; i < t->listing.count; i++)
+		t->parts[i] = t->listing.files[i].path;
 	return 0;
 }
 
-static struct oci_reader *open_layer(struct pull_job *p, size_t i, struct oci_error *err)
+static int take_streams(struct pull_tree *t, struct oci_error *err)
 {
-	const struct oci_image_layer *layer = &p->image->layers[i];
-	const struct oci_descriptor plain = {.digest = layer->diff_id, .size_bytes = OCI_VERIFY_ANY_SIZE};
-	struct oci_reader *reader = oci_store_fetch(p->store, &p->image->manifest.layers[i], err);
+	OCI_CLEANUP(pull_clear) struct pull_job job = {.store = t->store,
+		.image = &t->image,
+		.root = t->part,
+		.filter = t->options->filter,
+		.jobs = t->jobs,
+		.dest = t->options->dest,
+		.observer = t->options->observer,
+		.cancel = t->options->cancel,
+		.stage = &t->stage};
 
-	if (!reader || layer->compression == OCI_PLAIN)
-		return reader;
-	if (layer->compression == OCI_GZIP)
-		reader = oci_gzip_reader_take(reader, err);
-	else
-		reader = oci_zstd_reader_take(reader, err);
-	if (!reader || !layer->diff_id.alg)
-		return reader;
-	return oci_verify_reader_take(reader, &plain, err);
-}
-
-static int unpack_shaped(struct pull_job *p, size_t i, struct oci_reader *reader,
-	const struct oci_unpack_options *options, struct oci_error *err)
-{
-	oci_autofree struct oci_layer_file *files = NULL;
-	struct oci_layer_shape shape;
-
-	if (oci_block_index_shape(&p->image->index, p->image->layers[i].indexed, &shape, &files, err) < 0)
+	if (empty_tree(t, err) < 0 || pull_stream(&job, &t->listing, err) < 0)
 		return -1;
-	return oci_unpack_shaped(reader, &shape, options, &p->unpacked[i], err);
+	t->report.bytes_fetched = atomic_load(&job.fetched);
+	oci_event_phase(t->options->observer, "publish", 0, 0);
+	return name_parts(t, err);
 }
 
-/* An artifact of ours and of olot's keeps the image's names in its tars. */
-static const char *strip_of(const struct oci_image_layer *layer)
+/* publishing */
+
+static int fill_record(const struct pull_tree *t, struct oci_record *record, struct oci_error *err)
 {
-	return layer->path && !oci_str_starts(layer->path, OCI_MODEL_ROOT) ? OCI_MODEL_ROOT : NULL;
-}
-
-struct oci_unpack_options pull_options(struct pull_job *p, size_t i, const atomic_bool *failed)
-{
-	const struct oci_image_layer *layer = &p->image->layers[i];
-	bool tar = layer->use == OCI_USE_TAR;
-
-	return (struct oci_unpack_options){
-		.dir = -1,
-		.root = tar ? "" : p->root,
-		.strip = tar ? strip_of(layer) : NULL,
-		.filter = p->filter,
-		.digests = p->digests[i],
-		.observer = p->observer,
-		.cancel = p->cancel,
-		.failed = failed,
-		.name_bytes = &p->name_bytes,
-	};
-}
-
-int pull_unpack(struct pull_job *p, size_t i, const struct oci_unpack_options *options,
-	struct oci_error *err)
-{
-	const struct oci_image_layer *layer = &p->image->layers[i];
-	OCI_CLEANUP(oci_reader_cleanup) struct oci_reader *reader = open_layer(p, i, err);
-
-	if (!reader)
-		return -1;
-	if (layer->use == OCI_USE_SHAPED && strcmp(p->root, OCI_MODEL_ROOT) == 0)
-		return unpack_shaped(p, i, reader, options, err);
-	if (layer->use == OCI_USE_RAW)
-		return oci_unpack_raw(reader, layer->path, options, &p->unpacked[i], err);
-	return oci_unpack_tar_take(oci_steal(&reader), layer->use != OCI_USE_TAR, options, &p->unpacked[i], err);
-}
-
-/* Unpack into a directory of its own, which is made, or emptied of a try before. */
-static int unpack_afresh(struct pull_job *p, size_t i, const atomic_bool *failed, struct oci_error *err)
-{
-	struct oci_unpack_options options = pull_options(p, i, failed);
-	const char *name = p->merge[i].name;
-	oci_autoclose int dir = -1;
-
-	atomic_fetch_sub(&p->name_bytes, p->unpacked[i].name_bytes);
-	oci_unpacked_clear(&p->unpacked[i]);
-	if (oci_fs_remove_tree(p->stage->fd, name, err) < 0 ||
-		oci_fs_mkdirs_beneath(p->stage->fd, name, 0700, err) < 0)
-		return -1;
-	dir = oci_fs_open_dir_beneath(p->stage->fd, name, err);
-	if (dir < 0)
-		return -1;
-	options.dir = dir;
-	return p->wanted[i] ? pull_unpack(p, i, &options, err) : 0;
-}
-
-static int check_blob(struct pull_job *p, size_t i, struct oci_error *err)
-{
-	OCI_CLEANUP(oci_reader_cleanup) struct oci_reader *reader =
-		oci_store_fetch(p->store, &p->image->manifest.layers[i], err);
-
-	return reader ? oci_reader_drain(reader, err) : -1;
-}
-
-/* Bytes that changed on the way are fetched once more, from scratch. Damage that
- * shows before the digest does may be the blob's own: then it stays. */
-static int unpack_layer(struct pull_job *p, size_t i, const atomic_bool *failed, struct oci_error *err)
-{
-	struct oci_error first = {0};
-
-	if (unpack_afresh(p, i, failed, &first) == 0)
-		return 0;
-	if (first.code == OCI_E_DIGEST || first.code == OCI_E_FORMAT) {
-		if (first.code == OCI_E_FORMAT && check_blob(p, i, err) < 0)
-			return -1;
-		return unpack_afresh(p, i, failed, err);
-	}
-	*err = first;
-	return -1;
-}
-
-static int take_layer(struct oci_worker *worker, size_t i, struct oci_error *err)
-{
-	struct pull_job *p = worker->ctx;
-	const struct oci_descriptor *d = &p->image->manifest.layers[i];
-	char text[OCI_DIGEST_TEXT_MAX];
-
-	if (unpack_layer(p, i, worker->failed, err) < 0)
-		return oci_wrap(err, "layer %s", oci_digest_format(&d->digest, text));
-	if (p->wanted[i])
-		atomic_fetch_add(&p->fetched, d->size_bytes);
-	return 0;
-}
-
-static uint64_t wanted_bytes(const struct pull_job *p)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < p->image->manifest.layer_count; i++)
-		if (p->wanted[i])
-			sum += p->image->manifest.layers[i].size_bytes;
-	return sum;
-}
-
-/* As far as they are known before they are fetched. */
-static uint64_t wanted_files(const struct pull_job *p)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < p->image->manifest.layer_count; i++) {
-		const struct oci_block_index_layer *layer = &p->image->index.layers[p->image->layers[i].indexed];
-
-		if (!p->wanted[i])
-			continue;
-		if (p->image->layers[i].use != OCI_USE_SHAPED) {
-			sum++;
-			continue;
-		}
-		for (size_t f = 0; f < layer->file_count; f++)
-			sum += oci_filter_takes(&p->filter, p->image->index.files[layer->first_file + f].path);
-	}
-	return sum;
-}
-
-static int nothing_landed(const struct pull_job *p, struct oci_error *err)
-{
-	OCI_CLEANUP(oci_strings_clear) struct oci_strings seen = {0};
-	char names[256] = "", shown[OCI_STR_ESCAPE_MAX];
-	size_t used = 0;
-
-	if (!oci_filter_is_empty(&p->filter))
-		return oci_fail(err, OCI_E_NOT_FOUND, "no file matches --include and --exclude");
-	for (size_t i = 0; i < p->image->manifest.layer_count; i++)
-		for (size_t n = 0; n < p->unpacked[i].outside.count; n++) {
-			const char *name = p->unpacked[i].outside.items[n];
-
-			if (oci_strings_has(&seen, name) || used + strlen(name) * 4 + 2 >= sizeof names)
-				continue;
-			if (oci_strings_add(&seen, name, err) < 0)
-				return -1;
-			used += (size_t)snprintf(names + used, sizeof names - used, " %s",
-				oci_str_escape(name, shown));
-		}
-	return oci_fail(err, OCI_E_UNSUPPORTED,
-		"nothing below /%s in this image; at its top:%s (--root / lands all of it)", p->root,
-		used ? names : " nothing");
-}
-
-/* Files of a layer that is there whole are proven by its digest; their
- * numbers go from the manifest's to the listing's. */
-static int number_layers(const struct pull_job *p, struct oci_listing *listing, struct oci_error *err)
-{
-	size_t count = p->image->manifest.layer_count;
-	oci_autofree size_t *numbers = calloc(count + 1, sizeof *numbers);
-
-	if (!numbers)
-		return oci_fail_nomem(err);
-	for (size_t i = 0; i < count; i++) {
-		const struct oci_descriptor *d = &p->image->manifest.layers[i];
-
-		numbers[i] = OCI_LISTING_NO_LAYER;
-		if (!p->wanted[i] || p->digests[i])
-			continue;
-		numbers[i] = listing->layer_count;
-		if (oci_listing_add_layer(listing, &d->digest, d->size_bytes, err) < 0)
-			return -1;
-	}
-	for (size_t i = 0; i < listing->count; i++)
-		if (listing->files[i].layer != OCI_LISTING_NO_LAYER)
-			listing->files[i].layer = numbers[listing->files[i].layer];
-	return 0;
-}
-
-/* Digests that the index has recorded need no second hash. */
-static void adopt_digests(const struct pull_job *p, struct oci_listing *listing)
-{
-	const struct oci_block_index *index = &p->image->index;
-
-	for (size_t i = 0; i < index->file_count; i++) {
-		struct oci_listing_file *file =
-			(struct oci_listing_file *)oci_listing_find(listing, index->files[i].path);
-		const struct oci_digest *layer = &index->layers[index->files[i].layer].digest;
-
-		if (file && !file->digest.alg && file->layer != OCI_LISTING_NO_LAYER &&
-			oci_digest_equal(layer, &p->image->manifest.layers[file->layer].digest))
-			file->digest = index->files[i].digest;
-	}
-}
-
-static int fetch(struct pull_job *p, unsigned jobs, struct oci_error *err)
-{
-	uint64_t bytes = wanted_bytes(p);
-
-	if (p->stage && oci_stage_check_space(p->stage, bytes + MARGIN_BYTES, err) < 0)
-		return -1;
-	oci_event_phase(p->observer, "pull", bytes, wanted_files(p));
-	return oci_workers_run(jobs, p->image->manifest.layer_count, take_layer, p, p->cancel, err);
-}
-
-unsigned pull_jobs(unsigned jobs)
-{
-	unsigned cpus = oci_workers_cpus();
-
-	if (jobs)
-		return jobs;
-	return cpus > JOBS_LEAST ? cpus : JOBS_LEAST;
-}
-
-void pull_clear(struct pull_job *p)
-{
-	for (size_t i = 0; p->unpacked && i < p->image->manifest.layer_count; i++)
-		oci_unpacked_clear(&p->unpacked[i]);
-	free(p->unpacked);
-	free(p->merge);
-	free(p->wanted);
-	free(p->digests);
-}
-
-static int write_record(const struct oci_pull_options *options, const struct pull_job *p,
-	struct oci_listing *listing, struct oci_error *err)
-{
-	OCI_CLEANUP(oci_record_clear) struct oci_record record = {.root = p->image->root.digest,
-		.manifest = p->image->descriptor.digest,
-		.partial = !oci_filter_is_empty(&options->filter)};
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf text;
 
 	oci_buf_init(&text, 64 * OCI_KIB);
-	if (oci_reference_format(options->from, &text, err) < 0 ||
-		oci_str_set(&record.reference, oci_buf_text(&text), err) < 0)
+	record->root = t->root.digest;
+	record->manifest = t->image.descriptor.digest;
+	record->partial = !oci_filter_is_empty(&t->options->filter);
+	if (oci_reference_format(t->options->from, &text, err) < 0 ||
+		oci_str_set(&record->reference, oci_buf_text(&text), err) < 0)
 		return -1;
-	record.listing = *listing;
-	*listing = (struct oci_listing){0};
-	return oci_record_write(p->stage->tree, &record, err);
+	return strcmp(t->part, OCI_MODEL_ROOT) == 0 ? 0 : oci_str_set(&record->part, t->part, err);
 }
 
-static int land(const struct oci_pull_options *options, struct pull_job *p, struct oci_pull_report *report,
-	struct oci_error *err)
+static int publish(struct pull_tree *t, struct oci_error *err)
 {
-	OCI_CLEANUP(oci_listing_clear) struct oci_listing listing = {0};
+	OCI_CLEANUP(oci_record_clear) struct oci_record record = {0};
+	struct oci_publication p = {.place = &t->place,
+		.stage = &t->stage,
+		.record = &record,
+		.parts = t->parts,
+		.observer = t->options->observer};
+	int rc;
 
-	oci_event_phase(p->observer, "publish", 0, 0);
-	if (oci_merge(p->stage->fd, p->merge, p->image->manifest.layer_count, p->root, &listing, err) < 0)
-		return -1;
-	if (listing.count == 0)
-		return nothing_landed(p, err);
-	adopt_digests(p, &listing);
-	if (number_layers(p, &listing, err) < 0)
-		return -1;
-	report->file_count = listing.count;
-	for (size_t i = 0; i < listing.count; i++)
-		report->bytes_files += listing.files[i].size_bytes;
-	if (oci_listing_find(&listing, OCI_RECORD_NAME))
+	if (oci_listing_find(&t->listing, OCI_RECORD_NAME))
 		return oci_fail(err, OCI_E_FORMAT, "the image holds a file '%s', our record's name", OCI_RECORD_NAME);
-	if (write_record(options, p, &listing, err) < 0)
+	t->report.file_count = t->listing.count;
+	for (size_t i = 0; i < t->listing.count; i++)
+		t->report.bytes_files += t->listing.files[i].size_bytes;
+	if (fill_record(t, &record, err) < 0)
 		return -1;
-	return oci_stage_publish(p->stage, err);
+	record.listing = t->listing;
+	t->listing = (struct oci_listing){0};
+	rc = oci_publish(&p, err);
+	t->listing = record.listing;
+	record.listing = (struct oci_listing){0};
+	return rc;
+}
+
+/* one tree */
+
+static const char *leaf(const struct pull_tree *t)
+{
+	return t->options->dest;
+}
+
+static bool image_is_model(const struct pull_tree *t)
+{
+	OCI_CLEANUP(oci_listing_clear) struct oci_listing files = {0};
+
+	for (size_t i = 0; i < t->image.index.file_count; i++)
+		if (!oci_listing_add(&files, t->image.index.files[i].path, NULL))
+			return false;
+	oci_listing_sort(&files);
+	return oci_place_is_model(&files);
+}
+
+static int open_image(struct pull_tree *t, struct oci_error *err)
+{
+	char digest[OCI_DIGEST_TEXT_MAX];
+
+	if (oci_image_open(t->store, oci_digest_format(&t->root.digest, digest), t->options->platform, &t->image, err) < 0)
+		return oci_fail_side(err, OCI_SIDE_SOURCE);
+	t->report.manifest = t->image.descriptor.digest;
+	return 0;
+}
+
+static int announce(const struct pull_tree *t)
+{
+	char digest[OCI_DIGEST_TEXT_MAX];
+
+	oci_event_note(t->options->observer, "publish mode %s: '%s' becomes %s", oci_place_mode_name(t->place.mode), leaf(t),
+		oci_digest_format(&t->root.digest, digest));
+	return 0;
+}
+
+static bool takes_blocks(const struct pull_tree *t)
+{
+	return t->image.has_index && strcmp(t->part, OCI_MODEL_ROOT) == 0 && oci_block_plan_fits(&t->image);
+}
+
+/* The staged rest stays where another run can use it. */
+static int give_up(const struct pull_tree *t, struct oci_error *err)
+{
+	bool useful = t->keep && err && err->code != OCI_E_FORMAT && err->code != OCI_E_UNSUPPORTED &&
+		err->code != OCI_E_DIGEST && err->code != OCI_E_BUSY;
+
+	if (!useful)
+		oci_stage_remove(&t->stage);
+	else
+		oci_append(err, "; what has come is kept, the same command goes on from there");
+	return -1;
+}
+
+static int land_and_publish(struct pull_tree *t, struct oci_error *err)
+{
+	bool blocks = takes_blocks(t);
+
+	if (oci_stage_open(t->place.state, t->place.state_name, &t->image.descriptor.digest,
+		    blocks && t->place.mode == OCI_PLACE_IN_PLACE, &t->stage, err) < 0)
+		return -1;
+	oci_stage_sweep(t->place.state, t->place.state_name, &t->stage, t->place.has_record);
+	if ((blocks ? pull_blocks(t, err) : take_streams(t, err)) < 0 || publish(t, err) < 0)
+		return give_up(t, err);
+	oci_stage_remove(&t->stage);
+	return 0;
+}
+
+static int pull_one(struct pull_tree *t, const char *dest, struct oci_error *err)
+{
+	const struct oci_pull_options *o = t->options;
+
+	if (oci_place_open(dest, &t->place, err) < 0)
+		return -1;
+	if (is_unchanged(t)) {
+		report_unchanged(t);
+		return 0;
+	}
+	if (open_image(t, err) < 0 ||
+		oci_place_decide(&t->place, &(struct oci_place_wish){.publish = o->publish, .is_model = image_is_model(t),
+			.adopt = o->adopt, .root = &t->root.digest}, err) < 0)
+		return -1;
+	t->report.mode = t->place.mode;
+	announce(t);
+	return land_and_publish(t, err);
+}
+
+/* `dest`/sha256-<12 hex>, and the link that says which is current. */
+static int pull_version(struct pull_tree *t, struct oci_error *err)
+{
+	char hex[OCI_DIGEST_TEXT_MAX];
+	oci_autofree char *dest = NULL;
+	oci_autoclose int dir = -1;
+	OCI_CLEANUP(oci_place_clear) struct oci_place place = OCI_PLACE_NONE;
+
+	snprintf(t->report.version, sizeof t->report.version, "%s-%.*s", oci_digest_alg_name(t->root.digest.alg), VERSION_HEX,
+		oci_digest_hex(&t->root.digest, hex));
+	if (oci_place_open(t->options->dest, &place, err) < 0)
+		return -1;
+	if (place.has_record)
+		return oci_fail(err, OCI_E_OCCUPIED, "'%s' is a tree itself; versions want a directory of their own",
+			t->options->dest);
+	if (place.dir < 0 && oci_fs_mkdirs_beneath(place.parent, place.name, 0775, err) < 0)
+		return oci_fail_side(err, OCI_SIDE_DEST);
+	dest = oci_str_printf("%s/%s", t->options->dest, t->report.version);
+	if (!dest)
+		return oci_fail_nomem(err);
+	if (pull_one(t, dest, err) < 0)
+		return -1;
+	dir = oci_fs_open_dir(t->options->dest, err);
+	return dir < 0 || oci_publish_link(dir, CURRENT, t->report.version, err) < 0 ? oci_fail_side(err, OCI_SIDE_DEST) : 0;
 }
 
 int oci_pull(const struct oci_pull_options *options, struct oci_pull_report *ret, struct oci_error *err)
 {
-	OCI_CLEANUP(oci_store_cleanup) struct oci_store *store = NULL;
-	OCI_CLEANUP(oci_image_clear) struct oci_image image = {0};
-	OCI_CLEANUP(oci_stage_clear) struct oci_stage stage = {.parent = -1, .fd = -1, .tree = -1};
-	OCI_CLEANUP(pull_clear) struct pull_job p = {.image = &image,
-		.root = options->root ? options->root : OCI_MODEL_ROOT,
-		.filter = options->filter,
-		.observer = options->observer,
-		.cancel = options->cancel,
-		.stage = &stage};
-	struct oci_pull_report report = {0};
+	OCI_CLEANUP(clear) struct pull_tree t = {.options = options,
+		.part = options->root ? options->root : OCI_MODEL_ROOT,
+		.place = OCI_PLACE_NONE,
+		.stage = OCI_STAGE_NONE,
+		.jobs = pull_jobs(options->jobs)};
 	char name[OCI_DIGEST_TEXT_MAX];
 
-	store = oci_store_open(options->from, OCI_STORE_READ, options->store, err);
-	p.store = store;
-	if (!store || oci_image_open(store, oci_image_name(options->from, name), options->platform, &image, err) < 0)
+	t.store = oci_store_open(options->from, OCI_STORE_READ, options->store, err);
+	if (!t.store || oci_store_resolve(t.store, oci_image_name(options->from, name), &t.root, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_SOURCE);
-	report.root = image.root.digest;
-	report.manifest = image.descriptor.digest;
-	if (oci_stage_open(options->dest, &stage, err) < 0 || pull_decide(&p, err) < 0 ||
-		fetch(&p, pull_jobs(options->jobs), err) < 0 || land(options, &p, &report, err) < 0)
+	t.report.root = t.root.digest;
+	if ((options->publish == OCI_PUBLISH_VERSION ? pull_version(&t, err) : pull_one(&t, options->dest, err)) < 0)
 		return -1;
-	report.bytes_fetched = atomic_load(&p.fetched);
-	*ret = report;
+	*ret = t.report;
 	return 0;
 }
 

@@ -4,20 +4,27 @@
  *     struct oci_pull_report report = {0};
  *     oci_pull(&options, &report, err);
  *
- * The reference is resolved once; from then on only digests are asked for.
- * Layers are fetched by all workers, each verified to its end, into a private
- * staging directory beside `dest` on the same file system; merged by rename;
- * files, directories and the record made durable; then the tree appears
- * under `dest` by one rename that never replaces anything.
+ * The reference is resolved once; from then on only digests are asked for. Where
+ * `dest` is an unchanged tree of that image already, that is all (`unchanged`).
+ *
+ * An image in our format is taken block by block (engine/land.h): what old trees
+ * on the volume hold is linked or copied, the rest is fetched by all workers
+ * straight to its place in a staged part, and a run that was killed goes on where
+ * it ended. Other images come as streams, layer by layer (pull_stream.c). Then
+ * files, directories and the record are made durable, and the tree is published
+ * (engine/publish.h) in the mode that the place asks for (engine/place.h).
  *
  * What lands: of images the content of /models/ (or of `root`), of artifacts
- * all files. Errors: OCI_E_OCCUPIED when `dest` exists, OCI_E_UNSUPPORTED when
- * there is nothing to land, OCI_E_NOSPACE before the first byte where the file
- * system says that it is too small.
+ * all files. Errors: OCI_E_OCCUPIED when `dest` may not be filled,
+ * OCI_E_UNSUPPORTED when there is nothing to land, OCI_E_NOSPACE before the first
+ * byte where the file system says that it is too small, OCI_E_BUSY when another
+ * writer took over. After those of the network and of the medium what is staged
+ * stays, and the text says so.
  */
 #pragma once
 
 #include "engine/listing.h"
+#include "engine/place.h"
 #include "store/store.h"
 
 struct oci_pull_options {
@@ -26,6 +33,13 @@ struct oci_pull_options {
 	const struct oci_platform *platform; /* NULL: choose */
 	const char *root;                    /* "models/" when NULL; "" for all */
 	struct oci_filter filter;
+	enum oci_publish publish;
+	bool adopt;          /* keep files that no pull put there, where they are right */
+	bool no_link;        /* no hard links to old trees: copies */
+	bool repair;         /* trust no time or size: hash every file that is there */
+	bool replace_first;  /* where old and new do not fit together, the old one goes first */
+	bool direct;         /* write around the page cache */
+	const struct oci_strings *reuse_from; /* more trees to take from; NULL: none */
 	unsigned jobs;                       /* 0: as many as processors, at least 4 */
 	const struct oci_store_options *store;
 	const struct oci_observer *observer;
@@ -34,9 +48,15 @@ struct oci_pull_options {
 
 struct oci_pull_report {
 	struct oci_digest root, manifest;
+	enum oci_place_mode mode;
+	bool unchanged;         /* it was there already */
+	char version[32];       /* OCI_PUBLISH_VERSION: the directory in `dest`; else "" */
 	size_t file_count;
-	uint64_t bytes_fetched; /* of layers */
 	uint64_t bytes_files;
+	uint64_t bytes_fetched; /* of layers, from the store */
+	uint64_t bytes_reused;  /* copied from files on this volume, or staged by a run before */
+	uint64_t bytes_linked;  /* shared with other trees */
+	uint64_t bytes_kept;    /* of files that stayed where they were */
 };
 
 int oci_pull(const struct oci_pull_options *options, struct oci_pull_report *ret, struct oci_error *err);

@@ -1,4 +1,4 @@
-/* pull_job.h - a pull under way (private to pull*.c) */
+/* pull_job.h - a pull under way, by streams (private to pull*.c) */
 #pragma once
 
 #include "engine/merge.h"
@@ -10,6 +10,8 @@ struct pull_job {
 	const struct oci_image *image;
 	const char *root;
 	struct oci_filter filter;
+	unsigned jobs;
+	const char *dest;                /* for messages */
 	const struct oci_observer *observer;
 	const atomic_int *cancel;
 	struct oci_stage *stage;         /* NULL: list only */
@@ -21,6 +23,8 @@ struct pull_job {
 	atomic_ullong fetched, name_bytes;
 };
 
+/* Fetch, unpack and merge: stage->tree is the tree then, and `ret` lists it. */
+int pull_stream(struct pull_job *job, struct oci_listing *ret, struct oci_error *err);
 /* Which layers are fetched, and whose files are hashed one by one. */
 int pull_decide(struct pull_job *job, struct oci_error *err);
 /* How layer `i` is unpacked, without a directory yet. `failed` is the worker's. */

@@ -1,7 +1,10 @@
 #include "engine/record.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/fs.h"
@@ -54,6 +57,8 @@ static int format(const struct oci_record *record, struct oci_buf *out, struct o
 	oci_json_put_text(&w, "digest", oci_digest_format(&record->root, digest));
 	oci_json_put_text(&w, "manifest", oci_digest_format(&record->manifest, digest));
 	oci_json_put_bool(&w, "partial", record->partial);
+	if (record->part)
+		oci_json_put_text(&w, "part", record->part);
 	oci_json_put_text(&w, "fsync", "full");
 	put_layers(&w, &record->listing);
 	oci_json_array(&w, "files");
@@ -64,7 +69,7 @@ static int format(const struct oci_record *record, struct oci_buf *out, struct o
 	return oci_json_end(&w, err);
 }
 
-int oci_record_write(int dir, const struct oci_record *record, struct oci_error *err)
+int oci_record_write(int dir, const char *name, const struct oci_record *record, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf buf;
 
@@ -74,7 +79,7 @@ int oci_record_write(int dir, const struct oci_record *record, struct oci_error 
 	oci_buf_init(&buf, OCI_JSON_INDEX.bytes);
 	if (format(record, &buf, err) < 0)
 		return oci_wrap(err, "record");
-	return oci_fs_write_file(dir, OCI_RECORD_NAME, buf.data, buf.len, 0664, true, err);
+	return oci_fs_write_file(dir, name, buf.data, buf.len, 0664, true, err);
 }
 
 static int parse_layer(const struct oci_json *value, struct oci_listing *listing, struct oci_error *err)
@@ -132,7 +137,8 @@ static int parse(const struct oci_json *doc, struct oci_record *record, struct o
 			RECORD_VERSION);
 	if (!root || !manifest || oci_digest_parse(root, &record->root, err) < 0 ||
 		oci_digest_parse(manifest, &record->manifest, err) < 0 ||
-		oci_str_set(&record->reference, oci_json_text(doc, "reference"), err) < 0)
+		oci_str_set(&record->reference, oci_json_text(doc, "reference"), err) < 0 ||
+		oci_str_set(&record->part, oci_json_text(doc, "part"), err) < 0)
 		return oci_fail(err, OCI_E_FORMAT, "no digest");
 	oci_json_bool(doc, "partial", &record->partial);
 	for (size_t i = 0; i < oci_json_count(layers); i++)
@@ -145,18 +151,18 @@ static int parse(const struct oci_json *doc, struct oci_record *record, struct o
 	return 0;
 }
 
-int oci_record_read(int dir, struct oci_record *ret, struct oci_error *err)
+int oci_record_read(int dir, const char *name, struct oci_record *ret, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf buf;
 	OCI_CLEANUP(oci_json_cleanup) struct oci_json *doc = NULL;
 	OCI_CLEANUP(oci_record_clear) struct oci_record record = {0};
 
 	oci_buf_init(&buf, OCI_JSON_INDEX.bytes);
-	if (oci_fs_read_file(dir, OCI_RECORD_NAME, &buf, err) < 0)
+	if (oci_fs_read_file(dir, name, &buf, err) < 0)
 		return -1;
 	doc = oci_json_parse(oci_buf_text(&buf), buf.len, &OCI_JSON_INDEX, err);
 	if (!doc || parse(doc, &record, err) < 0)
-		return oci_wrap(err, "record '%s'", OCI_RECORD_NAME);
+		return oci_wrap(err, "record '%s'", name);
 	*ret = record;
 	record = (struct oci_record){0};
 	return 0;
@@ -165,6 +171,50 @@ int oci_record_read(int dir, struct oci_record *ret, struct oci_error *err)
 void oci_record_clear(struct oci_record *record)
 {
 	free(record->reference);
+	free(record->part);
 	oci_listing_clear(&record->listing);
 	*record = (struct oci_record){0};
+}
+
+const char *oci_record_beside(const char *name, char ret[OCI_RECORD_BESIDE_MAX])
+{
+	snprintf(ret, OCI_RECORD_BESIDE_MAX, ".modelcar.%.230s.json", name);
+	return ret;
+}
+
+int oci_record_find(const char *path, struct oci_record *ret, struct oci_error *err)
+{
+	oci_autoclose int dir = oci_fs_open_dir(path, err);
+	oci_autoclose int parent = -1;
+	oci_autofree char *name = NULL;
+	char beside[OCI_RECORD_BESIDE_MAX];
+	struct oci_error why = {0};
+
+	if (dir < 0)
+		return -1;
+	if (oci_record_read(dir, OCI_RECORD_NAME, ret, &why) == 0)
+		return 0;
+	if (why.code == OCI_E_NOT_FOUND)
+		parent = oci_fs_open_parent(path, &name, NULL);
+	if (parent >= 0 && oci_record_read(parent, oci_record_beside(name, beside), ret, NULL) == 0)
+		return 0;
+	if (err)
+		*err = why;
+	return -1;
+}
+
+bool oci_record_holds(int dir, const struct oci_listing_file *file)
+{
+	oci_autoclose int fd = -1;
+	oci_autofree char *target = NULL;
+	struct stat st;
+
+	if (file->link)
+		return oci_fs_read_link(dir, file->path, &target, NULL) == 0 && strcmp(target, file->link) == 0;
+	fd = oci_fs_open_beneath(dir, file->path, O_PATH, 0, NULL);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != file->size_bytes)
+		return false;
+	/* Of a file system without times for its files the record has none. */
+	return file->mtime_ns == 0 ||
+		file->mtime_ns == (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
 }

@@ -9,16 +9,31 @@
 
 #define OCI_RECORD_NAME ".modelcar.json"
 
+/* A tree that is one Triton model has its record beside it, for nothing of ours
+ * may be in a model: ".modelcar.<name>.json". */
+#define OCI_RECORD_BESIDE_MAX 256
+
 struct oci_record {
 	char *reference;             /* as the user gave it, without credentials */
 	struct oci_digest root;      /* what the reference named */
 	struct oci_digest manifest;  /* what was chosen */
 	bool partial;                /* include or exclude left files out */
+	char *part;                  /* of the image, where it is not models/ ("" for all); NULL: that */
 	struct oci_listing listing;
 };
 
-/* OCI_E_UNSUPPORTED when there are more files than could be read again. */
-int oci_record_write(int dir, const struct oci_record *record, struct oci_error *err);
+/* As the file `name` below `dir`. OCI_E_UNSUPPORTED when there are more files than
+ * could be read again. */
+int oci_record_write(int dir, const char *name, const struct oci_record *record, struct oci_error *err);
 /* OCI_E_NOT_FOUND when there is none; a record is foreign input and checked. */
-int oci_record_read(int dir, struct oci_record *ret, struct oci_error *err);
+int oci_record_read(int dir, const char *name, struct oci_record *ret, struct oci_error *err);
 void oci_record_clear(struct oci_record *record);
+
+/* The name of the record beside a tree called `name`. */
+const char *oci_record_beside(const char *name, char ret[OCI_RECORD_BESIDE_MAX]);
+/* The record of the tree at `path`, within or beside it. */
+int oci_record_find(const char *path, struct oci_record *ret, struct oci_error *err);
+
+/* Does this file of a record lie below `dir` with the size, time and target that
+ * are recorded? Nothing is read. */
+bool oci_record_holds(int dir, const struct oci_listing_file *file);

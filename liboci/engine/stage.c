@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -11,65 +12,210 @@
 #include "base/fs.h"
 #include "base/str.h"
 
-#define TEMP_PREFIX ".modelcar"
+#define DEST_HEX 8
+#define MANIFEST_HEX 12
+#define PREALLOCATE_FROM OCI_MIB
 
-static int check_absent(const struct oci_stage *stage, const char *dest, struct oci_error *err)
+/* ".modelcar.<8 hex>", of the destination's name alone. */
+static void dest_prefix(const char *name, char ret[OCI_STAGE_NAME_MAX])
 {
-	struct stat st;
+	char hex[OCI_DIGEST_TEXT_MAX];
+	struct oci_digest digest;
 
-	if (fstatat(stage->parent, stage->dest, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return oci_fail(err, OCI_E_OCCUPIED,
-			"'%s' exists; pull to a path that does not, or remove it first", dest);
-	if (errno != ENOENT)
-		return oci_fail_sys(err, errno, OCI_E_IO, "'%s'", dest);
-	return 0;
+	oci_digest_of(OCI_SHA256, name, strlen(name), &digest);
+	oci_digest_hex(&digest, hex);
+	snprintf(ret, OCI_STAGE_NAME_MAX, ".modelcar.%.*s", DEST_HEX, hex);
 }
 
-static int make_dirs(struct oci_stage *stage, struct oci_error *err)
+void oci_stage_dest_name(const char *name, const char *what, char ret[OCI_STAGE_NAME_MAX])
 {
-	stage->fd = oci_temp_dir(stage->parent, TEMP_PREFIX, stage->name, err);
-	if (stage->fd < 0)
-		return oci_wrap(err, "cannot write beside '%s'", stage->dest);
-	if (oci_fs_mkdirs_beneath(stage->fd, "tree", 0775, err) < 0)
+	char prefix[OCI_STAGE_NAME_MAX];
+
+	dest_prefix(name, prefix);
+	snprintf(ret, OCI_STAGE_NAME_MAX, "%.40s.%.20s.part", prefix, what);
+}
+
+static void dir_name(const struct oci_stage *stage, char ret[OCI_STAGE_NAME_MAX])
+{
+	snprintf(ret, OCI_STAGE_NAME_MAX, "%s.part", stage->prefix);
+}
+
+static int open_dirs(struct oci_stage *stage, struct oci_error *err)
+{
+	char name[OCI_STAGE_NAME_MAX];
+
+	if (stage->flat) {
+		stage->fd = fcntl(stage->parent, F_DUPFD_CLOEXEC, 0);
+		stage->tree = fcntl(stage->parent, F_DUPFD_CLOEXEC, 0);
+		return stage->fd < 0 || stage->tree < 0 ? oci_fail_sys(err, errno, OCI_E_IO, "staging") : 0;
+	}
+	dir_name(stage, name);
+	if (oci_fs_mkdirs_beneath(stage->parent, name, 0700, err) < 0)
+		return -1;
+	stage->fd = oci_fs_open_dir_beneath(stage->parent, name, err);
+	if (stage->fd < 0 || oci_fs_mkdirs_beneath(stage->fd, "tree", 0775, err) < 0)
 		return -1;
 	stage->tree = oci_fs_open_dir_beneath(stage->fd, "tree", err);
 	return stage->tree < 0 ? -1 : 0;
 }
 
-/* The path is the user's word, so what is wrong with it is no malformed content. */
-static int open_parent(struct oci_stage *stage, const char *dest, struct oci_error *err)
+int oci_stage_open(int parent, const char *name, const struct oci_digest *manifest, bool flat, struct oci_stage *ret,
+	struct oci_error *err)
 {
-	struct oci_error why = {0};
+	OCI_CLEANUP(oci_stage_clear) struct oci_stage stage = OCI_STAGE_NONE;
+	char prefix[OCI_STAGE_NAME_MAX], hex[OCI_DIGEST_TEXT_MAX];
 
-	stage->parent = oci_fs_open_parent(dest, &stage->dest, &why);
-	if (stage->parent >= 0)
-		return 0;
-	if (why.code == OCI_E_NOT_FOUND)
-		oci_wrap(&why, "'%s' cannot be made: make its parent directory first", dest);
-	else
-		oci_wrap(&why, "'%s' cannot be made", dest);
-	if (why.code == OCI_E_FORMAT)
-		why.code = OCI_E_USAGE;
-	if (err)
-		*err = why;
-	return -1;
-}
-
-int oci_stage_open(const char *dest, struct oci_stage *ret, struct oci_error *err)
-{
-	OCI_CLEANUP(oci_stage_clear) struct oci_stage stage = {.parent = -1, .fd = -1, .tree = -1};
-
-	if (open_parent(&stage, dest, err) < 0 || check_absent(&stage, dest, err) < 0)
+	dest_prefix(name, prefix);
+	oci_digest_hex(manifest, hex);
+	snprintf(stage.prefix, sizeof stage.prefix, "%.30s.%.*s", prefix, MANIFEST_HEX, hex);
+	stage.flat = flat;
+	stage.parent = fcntl(parent, F_DUPFD_CLOEXEC, 0);
+	if (stage.parent < 0)
+		return oci_fail_sys(err, errno, OCI_E_IO, "staging");
+	if (open_dirs(&stage, err) < 0) {
+		oci_wrap(err, "cannot write beside '%s'", name);
 		return oci_fail_side(err, OCI_SIDE_DEST);
-	oci_temp_sweep(stage.parent, TEMP_PREFIX);
-	if (make_dirs(&stage, err) < 0)
-		return oci_fail_side(err, OCI_SIDE_DEST);
+	}
 	*ret = stage;
-	stage = (struct oci_stage){.parent = -1, .fd = -1, .tree = -1};
+	stage = OCI_STAGE_NONE;
 	return 0;
 }
 
-int oci_stage_check_space(const struct oci_stage *stage, uint64_t need_bytes, struct oci_error *err)
+/* What a sweep looks for. */
+struct sweep {
+	int parent;
+	const char *prefix, *keep; /* keep: a prefix, too; "" for nothing */
+	const char *lease;
+	bool all;
+};
+
+static int sweep_entry(void *ctx, const char *name, const struct stat *st, struct oci_error *err)
+{
+	const struct sweep *sweep = ctx;
+
+	if (!oci_str_starts(name, sweep->prefix) || name[strlen(sweep->prefix)] != '.' || !oci_str_ends(name, ".part"))
+		return 1;
+	if (strcmp(name, sweep->lease) == 0 || (*sweep->keep && oci_str_starts(name, sweep->keep)))
+		return 1;
+	if (!sweep->all && (oci_str_ends(name, ".record.part") || oci_str_ends(name, ".was.part")))
+		return 1;
+	(void)oci_fs_remove_tree(sweep->parent, name, NULL);
+	return 1;
+}
+
+static void sweep(int parent, const char *prefix, const char *keep, const char *lease, bool all)
+{
+	struct sweep job = {parent, prefix, keep, lease, all};
+
+	(void)oci_fs_walk(parent, sweep_entry, &job, NULL);
+}
+
+void oci_stage_sweep(int parent, const char *name, const struct oci_stage *keep, bool all)
+{
+	char prefix[OCI_STAGE_NAME_MAX], lease[OCI_STAGE_NAME_MAX];
+
+	dest_prefix(name, prefix);
+	oci_stage_dest_name(name, "lease", lease);
+	sweep(parent, prefix, keep ? keep->prefix : "", lease, all);
+}
+
+void oci_stage_remove(const struct oci_stage *stage)
+{
+	char name[OCI_STAGE_NAME_MAX];
+
+	if (stage->flat)
+		sweep(stage->parent, stage->prefix, "", "", true);
+	dir_name(stage, name);
+	if (!stage->flat)
+		(void)oci_fs_remove_tree(stage->parent, name, NULL);
+}
+
+void oci_stage_clear(struct oci_stage *stage)
+{
+	oci_cleanup_close(&stage->tree);
+	oci_cleanup_close(&stage->fd);
+	oci_cleanup_close(&stage->parent);
+	*stage = OCI_STAGE_NONE;
+}
+
+const char *oci_stage_part_name(const struct oci_stage *stage, size_t number, const char *path, char *room)
+{
+	if (!stage->flat)
+		return path;
+	snprintf(room, OCI_STAGE_NAME_MAX, "%s.%zu.part", stage->prefix, number);
+	return room;
+}
+
+const char *oci_stage_file_name(const struct oci_stage *stage, const char *what, char room[OCI_STAGE_NAME_MAX])
+{
+	if (!stage->flat)
+		return what;
+	snprintf(room, OCI_STAGE_NAME_MAX, "%s.%.15s.part", stage->prefix, what);
+	return room;
+}
+
+static int make_parents(const struct oci_stage *stage, const char *path, struct oci_error *err)
+{
+	const char *slash = strrchr(path, '/');
+	oci_autofree char *parents = slash ? strndup(path, (size_t)(slash - path)) : NULL;
+
+	if (!slash || stage->flat)
+		return 0;
+	return parents ? oci_fs_mkdirs_beneath(stage->tree, parents, 0775, err) : oci_fail_nomem(err);
+}
+
+/* Room for the whole file at once: a full disk shows now, and extents are
+ * contiguous. File systems that cannot are none the worse. */
+static int give_size(int fd, uint64_t size_bytes, struct oci_error *err)
+{
+	if (size_bytes >= PREALLOCATE_FROM && fallocate(fd, 0, 0, (off_t)size_bytes) < 0 &&
+		(errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
+		return oci_fail_sys(err, errno, OCI_E_IO, "no room for its %llu bytes", (unsigned long long)size_bytes);
+	if (ftruncate(fd, (off_t)size_bytes) < 0)
+		return oci_fail_sys(err, errno, OCI_E_IO, "its size");
+	return 0;
+}
+
+static int make_anew(int dir, const char *path, struct oci_error *err)
+{
+	const char *base;
+	oci_autoclose int parent = oci_fs_parent_beneath(dir, path, &base, err);
+
+	if (parent < 0)
+		return -1;
+	if (unlinkat(parent, base, 0) < 0)
+		return oci_fs_fail(err, errno, "remove", path);
+	return oci_fs_open_beneath(parent, base, O_RDWR | O_CREAT | O_EXCL, 0600, err);
+}
+
+int oci_stage_part(const struct oci_stage *stage, size_t number, const char *path, uint64_t size_bytes, bool *had,
+	struct oci_error *err)
+{
+	char room[OCI_STAGE_NAME_MAX];
+	const char *name = oci_stage_part_name(stage, number, path, room);
+	oci_autoclose int fd = -1;
+	struct stat st;
+
+	if (make_parents(stage, path, err) < 0)
+		return -1;
+	fd = oci_fs_open_beneath(stage->tree, name, O_RDWR | O_CREAT, 0600, err);
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) == 0 && st.st_nlink > 1) { /* linked by a run before: that is another tree's file, too */
+		close(oci_steal_fd(&fd));
+		fd = make_anew(stage->tree, name, err);
+		if (fd < 0)
+			return -1;
+	}
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return oci_fail(err, OCI_E_IO, "'%s' is in the way", name);
+	*had = (uint64_t)st.st_size == size_bytes;
+	if (!*had && give_size(fd, size_bytes, err) < 0)
+		return -1;
+	return oci_steal_fd(&fd);
+}
+
+int oci_stage_check_space(const struct oci_stage *stage, const char *dest, uint64_t need_bytes, struct oci_error *err)
 {
 	char need[OCI_STR_SIZE_MAX], have[OCI_STR_SIZE_MAX];
 	struct statvfs vfs;
@@ -80,51 +226,7 @@ int oci_stage_check_space(const struct oci_stage *stage, uint64_t need_bytes, st
 	free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
 	if (free_bytes >= need_bytes)
 		return 0;
-	oci_fail(err, OCI_E_NOSPACE, "'%s' needs %s and %s are free; make room or choose another volume",
-		stage->dest, oci_str_size(need_bytes, need), oci_str_size(free_bytes, have));
+	oci_fail(err, OCI_E_NOSPACE, "'%s' needs %s and %s are free; make room or choose another volume", dest,
+		oci_str_size(need_bytes, need), oci_str_size(free_bytes, have));
 	return oci_fail_side(err, OCI_SIDE_DEST);
-}
-
-static int sync_dir(void *ctx, const char *path, const struct stat *st, struct oci_error *err)
-{
-	const int *tree = ctx;
-	oci_autoclose int dir = -1;
-
-	if (!S_ISDIR(st->st_mode))
-		return 0;
-	dir = oci_fs_open_dir_beneath(*tree, path, err);
-	return dir < 0 ? -1 : oci_fs_sync(dir, err);
-}
-
-static int place_tree(const struct oci_stage *stage, struct oci_error *err)
-{
-	struct oci_error why = {0};
-
-	if (oci_fs_rename_new(stage->fd, "tree", stage->parent, stage->dest, &why) == 0)
-		return 0;
-	if (why.code == OCI_E_OCCUPIED)
-		return oci_fail(err, OCI_E_OCCUPIED, "'%s' was made by another meanwhile and is left as it is",
-			stage->dest);
-	if (err)
-		*err = why;
-	return -1;
-}
-
-int oci_stage_publish(struct oci_stage *stage, struct oci_error *err)
-{
-	if (oci_fs_walk(stage->tree, sync_dir, &stage->tree, err) < 0 || oci_fs_sync(stage->tree, err) < 0 ||
-		place_tree(stage, err) < 0 || oci_fs_sync(stage->parent, err) < 0)
-		return oci_fail_side(err, OCI_SIDE_DEST);
-	return 0;
-}
-
-void oci_stage_clear(struct oci_stage *stage)
-{
-	oci_cleanup_close(&stage->tree);
-	if (stage->fd >= 0)
-		oci_fs_remove_tree(stage->parent, stage->name, NULL);
-	oci_cleanup_close(&stage->fd); /* after that: whoever finds it unlocked removes it, too */
-	oci_cleanup_close(&stage->parent);
-	free(stage->dest);
-	*stage = (struct oci_stage){.parent = -1, .fd = -1, .tree = -1};
 }

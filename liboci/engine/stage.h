@@ -1,29 +1,68 @@
-/* stage.h - the private place beside a destination, and its publication
+/* stage.h - where a pull keeps what it has until it is whole
  *
- *     struct oci_stage stage = {.parent = -1, .fd = -1, .tree = -1};
- *     oci_stage_open("/data/model", &stage, err);     OCI_E_OCCUPIED when it exists
- *     ... fill stage.fd; the tree to publish is its "tree" ...
- *     oci_stage_publish(&stage, err);                 durable, one rename
- *     oci_stage_clear(&stage);                        removes what was not published
+ * spec/staging.md. All names are ".modelcar.<8 hex>.<12 hex>…part": the first number
+ * is of the destination's name, the second of the manifest, so that the next run
+ * of the same pull finds what the last one left, and no other does.
  *
- * Opening also removes what killed runs have left in that place (base/temp.h).
+ * Two forms:
+ * - a directory, `<prefix>.part`, in which "tree" grows into the tree itself: for
+ *   a tree that is published by one rename;
+ * - flat, files `<prefix>.<number>.part` side by side: where a tree is filled in
+ *   place, for in a Triton repository a directory of ours would be a model.
+ *
+ *     struct oci_stage stage = OCI_STAGE_NONE;
+ *     oci_stage_open(parent, "model", &manifest, false, &stage, err);
+ *     fd = oci_stage_part(&stage, number, "a/b.safetensors", size, &fresh, err);
+ *     ... fill it; publish ...
+ *     oci_stage_remove(&stage);       or leave it to the next run
+ *     oci_stage_clear(&stage);
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#include "base/temp.h"
+#include "base/error.h"
+#include "core/digest.h"
+
+#define OCI_STAGE_NAME_MAX 80
+#define OCI_STAGE_NONE ((struct oci_stage){.parent = -1, .fd = -1, .tree = -1})
 
 struct oci_stage {
-	int parent;      /* the directory that will hold the destination */
-	char *dest;      /* its name there */
-	char name[OCI_TEMP_NAME_MAX]; /* of the staging directory, beside it */
-	int fd;          /* of the staging directory */
-	int tree;        /* of "tree" in it */
+	int parent;  /* the directory that it lies in */
+	bool flat;
+	char prefix[OCI_STAGE_NAME_MAX - 36];
+	int fd;      /* of the staging directory; flat: of the parent */
+	int tree;    /* of "tree" in it; flat: of the parent */
 };
 
-int oci_stage_open(const char *dest, struct oci_stage *ret, struct oci_error *err);
-/* Fails with OCI_E_NOSPACE, saying need and have, unless so much is free. */
-int oci_stage_check_space(const struct oci_stage *stage, uint64_t need_bytes, struct oci_error *err);
-int oci_stage_publish(struct oci_stage *stage, struct oci_error *err);
+/* `parent` is duplicated; `name` is what the destination is called in it, "." for
+ * the directory itself. What a run before left is taken over. */
+int oci_stage_open(int parent, const char *name, const struct oci_digest *manifest, bool flat, struct oci_stage *ret,
+	struct oci_error *err);
+/* Remove it with all that it holds. */
+void oci_stage_remove(const struct oci_stage *stage);
 void oci_stage_clear(struct oci_stage *stage);
+/* Remove what other pulls to the same destination have left: other manifests'
+ * staging, and the tree that the last swap replaced. Their writers are gone: the
+ * caller holds the lease. Records of a change in place that came to no end stay
+ * unless `all`: by them the files are known. */
+void oci_stage_sweep(int parent, const char *name, const struct oci_stage *keep, bool all);
+
+/* Where part `number` of path `path` lies: a path below stage->tree. `room` holds
+ * OCI_STAGE_NAME_MAX bytes, and is used where the path is not the file's own. */
+const char *oci_stage_part_name(const struct oci_stage *stage, size_t number, const char *path, char *room);
+/* Make or reopen it for writing, with its whole size (and its room, as far as the
+ * file system can promise it). *had: it had that size already. */
+int oci_stage_part(const struct oci_stage *stage, size_t number, const char *path, uint64_t size_bytes, bool *had,
+	struct oci_error *err);
+/* Where other files of the stage lie: `what` in the directory, or
+ * `<prefix>.<what>.part`; below stage->fd. */
+const char *oci_stage_file_name(const struct oci_stage *stage, const char *what, char room[OCI_STAGE_NAME_MAX]);
+
+/* Names of the destination's own: its lease, the tree a swap replaced, and a record taken away. */
+void oci_stage_dest_name(const char *name, const char *what, char ret[OCI_STAGE_NAME_MAX]);
+
+/* Fails with OCI_E_NOSPACE, saying need and have, unless so much is free. */
+int oci_stage_check_space(const struct oci_stage *stage, const char *dest, uint64_t need_bytes, struct oci_error *err);

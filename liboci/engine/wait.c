@@ -99,7 +99,7 @@ static int read_record(int dir, const struct oci_digest *want, struct oci_record
 	struct oci_error why = {0};
 	char have[OCI_DIGEST_TEXT_MAX];
 
-	if (oci_record_read(dir, &record, &why) < 0) {
+	if (oci_record_read(dir, OCI_RECORD_NAME, &record, &why) < 0) {
 		if (why.code == OCI_E_NOT_FOUND)
 			return fail_without_record(dir, err);
 		if (err)

@@ -220,6 +220,16 @@ static bool may_give(struct oci_mirrors *all, size_t place, const struct oci_dig
 	return may;
 }
 
+/* A blob is read in many ranges; who has it not is asked once. */
+static void note_absent(struct oci_mirrors *all, size_t place, const struct oci_digest *digest)
+{
+	pthread_mutex_lock(&all->lock);
+	struct given *given = find_given(all, digest);
+	if (given)
+		given->wrong_by |= 1U << place;
+	pthread_mutex_unlock(&all->lock);
+}
+
 void oci_mirrors_distrust(struct oci_mirrors *all, const struct oci_digest *digest)
 {
 	char text[OCI_DIGEST_TEXT_MAX], why[OCI_DIGEST_TEXT_MAX + 64];
@@ -373,7 +383,9 @@ static int give_up_place(struct mirrored *r, const struct oci_error *why, struct
 			*err = *why;
 		return -1;
 	}
-	if (why->code != OCI_E_NOT_FOUND)
+	if (why->code == OCI_E_NOT_FOUND)
+		note_absent(r->mirrors, r->place, &r->digest);
+	else
 		leave_alone(r->mirrors, r->place, why->text);
 	r->place++;
 	return 0;

@@ -82,6 +82,12 @@ int oci_store_finish(struct oci_store *s, struct oci_error *err)
 	return s->ops->finish(s, err);
 }
 
+struct oci_reader *oci_store_extent(struct oci_store *s, const struct oci_descriptor *d, uint64_t offset,
+	uint64_t length, struct oci_error *err)
+{
+	return s->ops->open(s, d, offset, length, err);
+}
+
 void oci_store_distrust(struct oci_store *s, const struct oci_descriptor *d)
 {
 	if (s->ops->distrust)

@@ -169,13 +169,18 @@ int oci_store_referrers(struct oci_store *s, const struct oci_digest *subject, c
 int oci_store_refer(struct oci_store *s, const struct oci_digest *subject, const struct oci_manifest *list,
 	struct oci_error *err);
 
-/* The doors to bytes, both verifying. What they find wrong is asked elsewhere the
+/* The doors to bytes, these two verifying. What they find wrong is asked elsewhere the
  * next time, where there is an elsewhere. */
 struct oci_reader *oci_store_fetch(struct oci_store *s, const struct oci_descriptor *d,
 	struct oci_error *err);
 /* Whole into `out`, whose maximum bounds it: OCI_E_FORMAT when larger. */
 int oci_store_read(struct oci_store *s, const struct oci_descriptor *d, struct oci_buf *out,
 	struct oci_error *err);
+
+/* `length` bytes of a blob from `offset`, unverified: for who proves each block
+ * against a verified index, and calls oci_store_distrust() where it is not right. */
+struct oci_reader *oci_store_extent(struct oci_store *s, const struct oci_descriptor *d, uint64_t offset,
+	uint64_t length, struct oci_error *err);
 
 /* The bytes that ops->open last gave of this content are not what its digest says:
  * the next time they are to come from elsewhere. For who checks them himself. */

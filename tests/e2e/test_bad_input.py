@@ -206,6 +206,7 @@ def destination_of(kind: str, tmp_path):
         dest.write_text("mine")
     elif kind == "link":
         (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere/mine.txt").write_text("mine")
         dest.symlink_to("elsewhere")
     else:
         dest.mkdir()

@@ -123,12 +123,18 @@ def test_nothing_but_the_tree_is_left_beside_it(tmp_path, packed):
     assert not trees.leftovers(tmp_path / "place", {"out"})
 
 
-def test_a_failed_pull_leaves_nothing(tmp_path, own_layout):
+def test_a_failed_pull_leaves_nothing_but_what_the_next_one_needs(tmp_path, own_layout):
     layout = Layout(own_layout)
-    layout.blob_path(layout.layers("v1")[2]["digest"]).unlink()
+    missing = layout.blob_path(layout.layers("v1")[2]["digest"])
+    missing.rename(tmp_path / "aside")
     (tmp_path / "place").mkdir()
-    tool.fails(tool.NOT_FOUND, "pull", f"oci:{own_layout}:v1", tmp_path / "place/out")
-    assert not trees.leftovers(tmp_path / "place", set())
+    result = tool.fails(tool.NOT_FOUND, "pull", f"oci:{own_layout}:v1", tmp_path / "place/out")
+    left = trees.leftovers(tmp_path / "place", set())
+    assert all(name.startswith(".modelcar.") and name.endswith(".part") for name in left)
+    assert not left or "is kept" in result.err
+    (tmp_path / "aside").rename(missing)
+    tool.ok("pull", f"oci:{own_layout}:v1", tmp_path / "place/out")
+    assert not trees.leftovers(tmp_path / "place", {"out"})
 
 
 def test_a_layout_on_another_file_system_pulls_as_well(tmp_path, packed, model, second_file_system):

@@ -46,7 +46,7 @@ static enum oci_errc write_and_read(size_t count)
 	dir = oci_fs_open_dir(path, NULL);
 	parent = oci_fs_open_parent(path, &name, NULL);
 	fill(&record, count);
-	if (oci_record_write(dir, &record, &err) == 0 && oci_record_read(dir, &again, &err) == 0)
+	if (oci_record_write(dir, OCI_RECORD_NAME, &record, &err) == 0 && oci_record_read(dir, OCI_RECORD_NAME, &again, &err) == 0)
 		assert_int_equal(again.listing.count, count);
 	assert_int_equal(oci_fs_remove_tree(parent, name, NULL), 0);
 	return err.code;

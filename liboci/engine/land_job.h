@@ -1,0 +1,61 @@
+/* land_job.h - blocks on their way (private to land*.c) */
+#pragma once
+
+#include "base/workers.h"
+#include "engine/land.h"
+
+#define LAND_PIECE (1 * OCI_MIB)
+
+/* What one worker has at hand. */
+struct land_hands {
+	const struct oci_land *land;
+	unsigned char *piece; /* LAND_PIECE, aligned for direct writes */
+	size_t file;          /* of the plan, whose part is open */
+	int fd, direct_fd;    /* -1: none */
+};
+
+int land_hands_init(struct land_hands *hands, const struct oci_land *land, struct oci_error *err);
+void land_hands_clear(struct land_hands *hands);
+
+/* A block of a layer, being compressed piece by piece. */
+struct land_check {
+	const struct oci_block_index *index;
+	const struct oci_plan_layer *layer;
+	uint64_t k;
+	size_t done, length;
+	unsigned char chain[OCI_CHAIN_BYTES];
+	bool ok;
+};
+
+void land_check_init(struct land_check *check, const struct oci_block_plan *plan, const struct oci_plan_layer *layer,
+	uint64_t k);
+/* Pieces in order, each but the last a multiple of 64 bytes; check->ok after the last. */
+void land_check_update(struct land_check *check, const void *data, size_t len);
+
+/* Write what lies at `offset` of the layer into the parts of wanted files. */
+int land_put(struct land_hands *hands, const struct oci_plan_layer *layer, uint64_t offset, const void *data, size_t len,
+	struct oci_error *err);
+
+enum land_from {
+	LAND_FROM_PART, /* the part itself: nothing is written */
+	LAND_FROM_TREE, /* the plan's candidates */
+	LAND_FROM_DIR,  /* files at their own paths below `dir`: nothing is written */
+};
+
+/* The layer, as local files have it. */
+struct land_local {
+	const struct oci_land *land;
+	const struct oci_plan_layer *layer;
+	enum land_from from;
+	int dir;
+	struct oci_layer_file *files;
+	struct oci_layer_shape shape;
+	bool empty;  /* there is nothing to take */
+	bool likely; /* the block before was there: write while hashing */
+};
+
+int land_local_init(struct land_local *local, const struct oci_land *land, const struct oci_plan_layer *layer,
+	enum land_from from, int dir, struct oci_error *err);
+void land_local_clear(struct land_local *local);
+/* Take block `k`; *took false when these files do not have it. */
+int land_local_take(struct land_local *local, struct land_hands *hands, uint64_t k, bool *took, struct oci_error *err);

@@ -1,0 +1,294 @@
+#include "engine/place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/mount.h"
+
+/* opening */
+
+/* The path is the user's word, so what is wrong with it is no malformed content. */
+static int open_parent(struct oci_place *place, const char *path, struct oci_error *err)
+{
+	struct oci_error why = {0};
+
+	place->parent = oci_fs_open_parent(path, &place->name, &why);
+	if (place->parent >= 0)
+		return 0;
+	if (why.code == OCI_E_NOT_FOUND)
+		oci_wrap(&why, "'%s' cannot be made: make its parent directory first", path);
+	else
+		oci_wrap(&why, "'%s' cannot be made", path);
+	if (why.code == OCI_E_FORMAT)
+		why.code = OCI_E_USAGE;
+	if (err)
+		*err = why;
+	return -1;
+}
+
+/* A link stands for what it leads to. */
+static char *resolve(const char *path, struct oci_error *err)
+{
+	struct stat st;
+	char *real;
+
+	if (lstat(path, &st) < 0 || !S_ISLNK(st.st_mode)) {
+		real = strdup(path);
+		if (!real)
+			oci_fail_nomem(err);
+		return real;
+	}
+	real = realpath(path, NULL);
+	if (!real)
+		oci_fail(err, OCI_E_OCCUPIED, "'%s' is a link that leads nowhere; remove it or name another path", path);
+	return real;
+}
+
+static int open_dir(struct oci_place *place, struct oci_error *err)
+{
+	struct oci_mount mount;
+	struct stat st;
+
+	if (fstatat(place->parent, place->name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (errno == ENOENT)
+			return 0;
+		return oci_fail_sys(err, errno, OCI_E_IO, "'%s'", place->path);
+	}
+	if (!S_ISDIR(st.st_mode))
+		return oci_fail(err, OCI_E_OCCUPIED, "'%s' is a file; name a directory, or a path that does not exist",
+			place->path);
+	place->dir = oci_fs_open_dir_beneath(place->parent, place->name, err);
+	if (place->dir < 0)
+		return -1;
+	place->is_mount = oci_mount_of(place->dir, &mount) && mount.is_root;
+	return 0;
+}
+
+/* records */
+
+static bool add_record(struct oci_place *place, int dir, const char *name)
+{
+	if (place->record_count == OCI_PLACE_RECORDS_MAX ||
+		oci_record_read(dir, name, &place->records[place->record_count], NULL) < 0)
+		return false;
+	place->record_count++;
+	return true;
+}
+
+/* ".modelcar.<8 hex>.<12 hex>.record.part", or ".was.part" of the destination. */
+struct drafts {
+	struct oci_place *place;
+	int dir;
+	char prefix[OCI_STAGE_NAME_MAX];
+};
+
+static int take_draft(void *ctx, const char *name, const struct stat *st, struct oci_error *err)
+{
+	struct drafts *drafts = ctx;
+
+	if (S_ISREG(st->st_mode) && oci_str_starts(name, drafts->prefix) &&
+		(oci_str_ends(name, ".record.part") || oci_str_ends(name, ".was.part")))
+		(void)add_record(drafts->place, drafts->dir, name);
+	return 1;
+}
+
+static int find_drafts(struct oci_place *place, int dir, const char *name, struct oci_error *err)
+{
+	struct drafts drafts = {.place = place, .dir = dir};
+
+	oci_stage_dest_name(name, "", drafts.prefix); /* ".modelcar.<8 hex>..part" */
+	drafts.prefix[strlen(drafts.prefix) - strlen(".part")] = '\0';
+	return oci_fs_walk(dir, take_draft, &drafts, err);
+}
+
+static int find_records(struct oci_place *place, struct oci_error *err)
+{
+	char beside[OCI_RECORD_BESIDE_MAX];
+
+	place->has_record = add_record(place, place->dir, OCI_RECORD_NAME);
+	if (!place->has_record) {
+		place->beside = add_record(place, place->parent, oci_record_beside(place->name, beside));
+		place->has_record = place->beside;
+	}
+	if (find_drafts(place, place->dir, ".", err) < 0)
+		return -1;
+	return place->is_mount ? 0 : find_drafts(place, place->parent, place->name, err);
+}
+
+/* content */
+
+static bool is_known(const struct oci_place *place, const char *path)
+{
+	for (size_t i = 0; i < place->record_count; i++)
+		if (oci_listing_find(&place->records[i].listing, path))
+			return true;
+	return false;
+}
+
+static int look_at(void *ctx, const char *path, const struct stat *st, struct oci_error *err)
+{
+	struct oci_place *place = ctx;
+	bool top = !strchr(path, '/');
+
+	if (top && (oci_str_starts(path, ".modelcar") || strcmp(path, "lost+found") == 0 || strcmp(path, ".snapshot") == 0))
+		return 1;
+	place->entries++;
+	if (S_ISDIR(st->st_mode) || is_known(place, path) || *place->stranger)
+		return 0;
+	oci_str_escape(path, place->stranger);
+	return 0;
+}
+
+int oci_place_open(const char *path, struct oci_place *ret, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_place_clear) struct oci_place place = OCI_PLACE_NONE;
+	oci_autofree char *real = resolve(path, err);
+
+	if (!real || oci_str_set(&place.path, path, err) < 0 || open_parent(&place, real, err) < 0 ||
+		open_dir(&place, err) < 0)
+		return oci_fail_side(err, OCI_SIDE_DEST);
+	if (place.dir >= 0 &&
+		(find_records(&place, err) < 0 || oci_fs_walk(place.dir, look_at, &place, err) < 0)) {
+		oci_wrap(err, "'%s'", path);
+		return oci_fail_side(err, OCI_SIDE_DEST);
+	}
+	*ret = place;
+	place = OCI_PLACE_NONE;
+	return 0;
+}
+
+void oci_place_clear(struct oci_place *place)
+{
+	for (size_t i = 0; i < place->record_count; i++)
+		oci_record_clear(&place->records[i]);
+	oci_cleanup_close(&place->parent);
+	oci_cleanup_close(&place->dir);
+	oci_cleanup_close(&place->state);
+	free(place->path);
+	free(place->name);
+	*place = OCI_PLACE_NONE;
+}
+
+bool oci_place_holds(const struct oci_place *place, const struct oci_digest *root)
+{
+	const struct oci_record *record = &place->records[0];
+
+	if (!place->has_record || !oci_digest_equal(&record->root, root))
+		return false;
+	for (size_t i = 0; i < record->listing.count; i++)
+		if (!oci_record_holds(place->dir, &record->listing.files[i]))
+			return false;
+	return true;
+}
+
+/* deciding */
+
+static bool is_number(const char *text, size_t len)
+{
+	return len > 0 && strspn(text, "0123456789") == len;
+}
+
+bool oci_place_is_model(const struct oci_listing *files)
+{
+	if (oci_listing_find(files, "config.pbtxt"))
+		return true;
+	for (size_t i = 0; i < files->count; i++) {
+		const char *slash = strchr(files->files[i].path, '/');
+
+		if (slash && is_number(files->files[i].path, (size_t)(slash - files->files[i].path)) &&
+			oci_str_starts(slash, "/model."))
+			return true;
+	}
+	return false;
+}
+
+const char *oci_place_mode_name(enum oci_place_mode mode)
+{
+	switch (mode) {
+	case OCI_PLACE_FRESH:
+		return "fresh";
+	case OCI_PLACE_SWAP:
+		return "swap";
+	default:
+		return "in-place";
+	}
+}
+
+static int refuse_strangers(const struct oci_place *place, bool adopt, struct oci_error *err)
+{
+	if (!*place->stranger || (adopt && place->mode == OCI_PLACE_IN_PLACE))
+		return 0;
+	return oci_fail(err, OCI_E_OCCUPIED, "'%s' holds files that no pull put there, such as '%s'; %s", place->path,
+		place->stranger, place->record_count > 0
+			? "move them away, then pull again"
+			: "use --adopt to keep those that are right and replace the others, or name another directory");
+}
+
+/* Readers of a mounted tree know it by its record alone: another image comes into it
+ * only where that was asked for. */
+static bool must_ask(const struct oci_place *place, const struct oci_place_wish *wish)
+{
+	return place->is_mount && place->has_record && wish->publish == OCI_PUBLISH_AUTO && !place->is_model &&
+		!oci_digest_equal(&place->records[0].root, wish->root);
+}
+
+static enum oci_place_mode mode_of(const struct oci_place *place, const struct oci_place_wish *wish)
+{
+	if (place->is_model || place->is_mount || !place->has_record)
+		return OCI_PLACE_IN_PLACE;
+	return wish->publish == OCI_PUBLISH_IN_PLACE ? OCI_PLACE_IN_PLACE : OCI_PLACE_SWAP;
+}
+
+static int decide_existing(struct oci_place *place, const struct oci_place_wish *wish, struct oci_error *err)
+{
+	if (wish->publish == OCI_PUBLISH_SWAP && place->is_mount)
+		return oci_fail(err, OCI_E_OCCUPIED,
+			"'%s' is a mount point, which cannot be swapped; use --publish in-place or --publish version",
+			place->path);
+	if (must_ask(place, wish))
+		return oci_fail(err, OCI_E_OCCUPIED,
+			"'%s' is a mount point that holds another tree, which cannot be swapped; use --publish in-place "
+			"(readers wait for the record) or --publish version",
+			place->path);
+	place->mode = mode_of(place, wish);
+	return refuse_strangers(place, wish->adopt, err);
+}
+
+static int choose_state(struct oci_place *place, struct oci_error *err)
+{
+	bool inside = place->mode == OCI_PLACE_IN_PLACE && (!place->is_model || place->is_mount);
+
+	place->state_name = inside ? "." : place->name;
+	place->state = fcntl(inside ? place->dir : place->parent, F_DUPFD_CLOEXEC, 0);
+	return place->state < 0 ? oci_fail_sys(err, errno, OCI_E_IO, "'%s'", place->path) : 0;
+}
+
+static int make_dest(struct oci_place *place, struct oci_error *err)
+{
+	if (oci_fs_mkdirs_beneath(place->parent, place->name, 0775, err) < 0)
+		return -1;
+	place->dir = oci_fs_open_dir_beneath(place->parent, place->name, err);
+	return place->dir < 0 ? -1 : 0;
+}
+
+int oci_place_decide(struct oci_place *place, const struct oci_place_wish *wish, struct oci_error *err)
+{
+	bool in_place = wish->publish == OCI_PUBLISH_IN_PLACE || wish->is_model;
+
+	place->is_model = wish->is_model;
+	if (place->dir >= 0) {
+		if (decide_existing(place, wish, err) < 0)
+			return oci_fail_side(err, OCI_SIDE_DEST);
+		return choose_state(place, err);
+	}
+	place->mode = in_place ? OCI_PLACE_IN_PLACE : OCI_PLACE_FRESH;
+	if (in_place && !wish->is_model && make_dest(place, err) < 0) /* a model's is made when it is whole */
+		return oci_fail_side(err, OCI_SIDE_DEST);
+	return choose_state(place, err);
+}

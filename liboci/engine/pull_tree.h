@@ -1,0 +1,32 @@
+/* pull_tree.h - one tree on its way to its place (private to pull*.c) */
+#pragma once
+
+#include "engine/land.h"
+#include "engine/pull.h"
+#include "engine/reuse.h"
+
+struct pull_tree {
+	const struct oci_pull_options *options;
+	struct oci_store *store;
+	struct oci_descriptor root;  /* what the reference names, borrowed texts */
+	struct oci_image image;
+	const char *part;            /* of the image: "models/" or what the user wants */
+	struct oci_place place;
+	struct oci_stage stage;
+	struct oci_reuse reuse;
+	unsigned jobs;
+
+	/* what has landed */
+	struct oci_listing listing;
+	const char **parts;          /* of the listing's files, for a publication in place */
+	struct oci_strings part_names;
+	bool keep;                   /* something is staged that the next run can use */
+	struct oci_pull_report report;
+};
+
+/* Fill listing and parts from blocks; the stage holds them, durable. */
+int pull_blocks(struct pull_tree *t, struct oci_error *err);
+/* Modes, times and durability of the parts of a plan; a file whose layer does not prove it gets its digest. */
+int pull_seal(const struct pull_tree *t, const struct oci_block_plan *plan, int64_t *mtimes_ns, struct oci_digest *digests,
+	struct oci_error *err);
+unsigned pull_jobs(unsigned asked);
