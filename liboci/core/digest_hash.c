@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 #include "core/sha256.h"
 
-#define GROUP 8 /* lanes that are looked at together */
+#define GROUP 32 /* lanes that are looked at together */
 
 /* Whole blocks are compressed as they come; what is left lies in `rest`,
  * done % OCI_SHA256_BLOCK bytes of it. */

@@ -22,7 +22,7 @@ struct oci_digest_pool_seat {
 void oci_digest_pool_init(struct oci_digest_pool *pool, unsigned lanes, unsigned wait_ms)
 {
 	assert(lanes >= 1 && lanes <= OCI_DIGEST_POOL_LANES_MAX);
-	*pool = (struct oci_digest_pool){.lanes = oci_hash_lanes() < lanes ? 1 : lanes, .wait_ms = wait_ms};
+	*pool = (struct oci_digest_pool){.lanes = oci_hash_lanes() < lanes ? 1 : lanes, .wait_ms = wait_ms, .cores = 1};
 	pthread_mutex_init(&pool->lock, NULL);
 }
 
@@ -32,9 +32,15 @@ void oci_digest_pool_clear(struct oci_digest_pool *pool)
 	pthread_mutex_destroy(&pool->lock);
 }
 
+/* Are those who are here enough to begin? An idle core waits for its share of
+ * the others, and for no more than go together. */
 static bool enough(const struct oci_digest_pool *pool, unsigned here)
 {
-	return here >= pool->lanes || here >= pool->members;
+	unsigned idle = pool->cores > pool->running ? pool->cores - pool->running : 1;
+	unsigned others = pool->members > pool->hashing ? pool->members - pool->hashing : 0;
+	unsigned share = (others + idle - 1) / idle;
+
+	return here >= pool->lanes || here >= share;
 }
 
 static struct oci_digest_pool_seat *take_first(struct oci_digest_pool *pool)
@@ -72,6 +78,13 @@ static void tell(struct oci_digest_pool_seat *seat, int state)
 	pthread_cond_signal(&seat->changed);
 }
 
+/* After a change: those who wait may wait for nobody any more. */
+static void wake_if_enough(struct oci_digest_pool *pool)
+{
+	if (pool->waiting > 0 && enough(pool, pool->waiting))
+		tell(take_first(pool), LEADING);
+}
+
 void oci_digest_pool_join(struct oci_digest_pool *pool)
 {
 	pthread_mutex_lock(&pool->lock);
@@ -84,9 +97,7 @@ void oci_digest_pool_leave(struct oci_digest_pool *pool)
 	pthread_mutex_lock(&pool->lock);
 	assert(pool->members > 0);
 	pool->members--;
-	/* Those who wait may have waited for us alone. */
-	if (pool->waiting > 0 && enough(pool, pool->waiting))
-		tell(take_first(pool), LEADING);
+	wake_if_enough(pool);
 	pthread_mutex_unlock(&pool->lock);
 }
 
@@ -134,11 +145,16 @@ static void hash_together(struct oci_digest_pool *pool, struct oci_digest_pool_s
 		lanes[count] = guests[count]->lane;
 	}
 	pool->groups[count]++;
+	pool->hashing += count;
+	pool->running++;
 	pthread_mutex_unlock(&pool->lock);
 	oci_hash_update_many(lanes, count);
 	pthread_mutex_lock(&pool->lock);
+	pool->hashing -= count;
+	pool->running--;
 	for (size_t i = 1; i < count; i++)
 		tell(guests[i], DONE);
+	wake_if_enough(pool);
 }
 
 static void meet(struct oci_digest_pool *pool, struct oci_digest_pool_seat *seat)

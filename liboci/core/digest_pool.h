@@ -13,12 +13,12 @@
  *     ...when all threads have left:
  *     oci_digest_pool_clear(&pool);
  *
- * Worth while where there are more threads than cores, as with transfers: who
- * waits leaves his core to others. Nobody waits longer than `wait_ms` for
- * somebody to begin, nor when too few threads are in the pool for anybody to
- * come; then those who wait are hashed as they are. Short pieces, and all where
- * lanes bring nothing, are hashed at once. Data stays the caller's and must not
- * change before the call returns. Nothing here fails.
+ * Worth while where there are more threads than cores: who waits leaves his
+ * core to others. Nobody waits longer than `wait_ms` for somebody to begin, nor
+ * where the others are too few to be worth it: then those who are there are
+ * hashed as they are. Short pieces, and all where lanes bring nothing, are hashed
+ * at once. Data stays the caller's and must not change before the call returns.
+ * Nothing here fails.
  */
 #pragma once
 
@@ -36,15 +36,20 @@ struct oci_digest_pool {
 	pthread_mutex_t lock; /* guards what follows */
 	unsigned lanes;       /* that are enough, at most */
 	unsigned wait_ms;
+	unsigned cores;       /* that may hash at a time; set before the first join. 1, as it
+	                       * is at first, where the others have other work (transfers) */
 	unsigned members;     /* joined and not left */
 	unsigned waiting;
+	unsigned hashing;     /* whose buffers are being hashed, */
+	unsigned running;     /* by so many of them */
 	struct oci_digest_pool_seat *first; /* of those who wait, who came first */
 	/* How often so many were hashed together; for tests and measurement. */
 	uint64_t groups[OCI_DIGEST_POOL_LANES_MAX + 1];
 };
 
-/* `lanes`, 1 to 3, is how many wait for each other; it becomes 1 where
- * oci_hash_lanes() says so. */
+/* `lanes`, 1 to 3, is how many wait for each other at most: fewer where the
+ * threads that do not hash just then are fewer for each idle core. It becomes 1
+ * where oci_hash_lanes() says so. */
 void oci_digest_pool_init(struct oci_digest_pool *pool, unsigned lanes, unsigned wait_ms);
 void oci_digest_pool_clear(struct oci_digest_pool *pool);
 

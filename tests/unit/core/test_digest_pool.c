@@ -133,6 +133,38 @@ static void pool_forgets_nobody_who_waits(void **state)
 		}
 }
 
+/* Threads, lanes and cores in any numbers, and no time to wait for rescue. */
+static void pool_forgets_nobody_on_several_cores(void **state)
+{
+	for (unsigned round = 0; round < 60; round++) {
+		struct member members[THREADS_MAX] = {0};
+		size_t count = 1 + round % THREADS_MAX;
+		struct oci_digest_pool pool;
+
+		for (size_t i = 0; i < count; i++)
+			members[i] = (struct member){.pieces = 1 + (unsigned)i * round % 13, .chain = i & 1};
+		oci_digest_pool_init(&pool, 2 + round % 2, FOREVER_MS);
+		pool.cores = 1 + round / 2 % 4;
+		run_members(&pool, members, count);
+		oci_digest_pool_clear(&pool);
+	}
+}
+
+/* With a core for each there is no reason to wait. */
+static void threads_with_a_core_each_stay_alone(void **state)
+{
+	struct member members[3] = {{.pieces = 3}, {.pieces = 3}, {.pieces = 3}};
+	struct oci_digest_pool pool;
+
+	oci_digest_pool_init(&pool, 3, FOREVER_MS);
+	pool.cores = 3;
+	run_members(&pool, members, 3);
+	oci_digest_pool_clear(&pool);
+	if (!has_lanes())
+		skip();
+	assert_int_equal(pool.groups[1], 9);
+}
+
 static void two_threads_always_meet(void **state)
 {
 	struct member members[2] = {{.pieces = 3}, {.pieces = 3}};
@@ -194,6 +226,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pool_hashes_what_each_brings),
 		cmocka_unit_test(pool_forgets_nobody_who_waits),
+		cmocka_unit_test(pool_forgets_nobody_on_several_cores),
+		cmocka_unit_test(threads_with_a_core_each_stay_alone),
 		cmocka_unit_test(two_threads_always_meet),
 		cmocka_unit_test(three_threads_meet_where_three_are_asked_for),
 		cmocka_unit_test(only_member_waits_for_nobody),
