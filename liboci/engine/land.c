@@ -21,6 +21,7 @@ struct range {
 
 struct landing {
 	struct oci_land *land;
+	struct oci_digest_pool pool;
 	struct range *ranges;
 	size_t count;
 };
@@ -69,7 +70,7 @@ static int forget(const struct oci_land *land, const struct oci_plan_file *file,
 
 /* A file system that shares extents gives the old bytes for nothing: the journal
  * then claims them, and they are proven where they lie. */
-static int clone(const struct oci_land *land, const struct oci_plan_file *file, int part, struct oci_error *err)
+static int clone_old(const struct oci_land *land, const struct oci_plan_file *file, int part, struct oci_error *err)
 {
 	const struct oci_plan_layer *layer = &land->plan->layers[file->layer];
 	oci_autoclose int from = -1;
@@ -93,7 +94,7 @@ static int make_part(const struct oci_land *land, size_t number, struct oci_erro
 	oci_autoclose int fd =
 		oci_stage_part(land->stage, number, file->file->path, file->file->size_bytes, &had, err);
 
-	if (fd < 0 || (!had && (forget(land, file, err) < 0 || clone(land, file, fd, err) < 0))) {
+	if (fd < 0 || (!had && (forget(land, file, err) < 0 || clone_old(land, file, fd, err) < 0))) {
 		oci_wrap(err, "file '%s'", file->file->path);
 		return oci_fail_side(err, OCI_SIDE_DEST);
 	}
@@ -189,7 +190,7 @@ static int fetch_block(struct land_hands *hands, const struct oci_worker *worker
 			return oci_fail(err, OCI_E_CANCELLED, "cancelled");
 		if ((size_t)got < want)
 			return 1;
-		land_check_update(&check, hands->piece, want);
+		land_check_update(&check, hands->pool, hands->piece, want);
 		if (land_put(hands, layer, at, hands->piece, want, err) < 0)
 			return -1;
 	}
@@ -295,7 +296,7 @@ static int run_range(struct oci_worker *worker, size_t i, struct oci_error *err)
 	struct landing *work = worker->ctx;
 	OCI_CLEANUP(land_hands_clear) struct land_hands hands;
 
-	if (land_hands_init(&hands, work->land, err) < 0)
+	if (land_hands_init(&hands, work->land, &work->pool, err) < 0)
 		return -1;
 	return take_range(&hands, worker, &work->ranges[i], err);
 }
@@ -311,5 +312,10 @@ int oci_land_run(struct oci_land *land, struct oci_error *err)
 			return -1;
 	rc = make_ranges(&work, err);
 	ranges = work.ranges;
-	return rc < 0 ? -1 : oci_workers_run(land->jobs, work.count, run_range, &work, land->cancel, err);
+	if (rc < 0)
+		return -1;
+	oci_digest_pool_init(&work.pool, OCI_DIGEST_POOL_LANES, OCI_DIGEST_POOL_WAIT_MS);
+	rc = oci_workers_run(land->jobs, work.count, run_range, &work, land->cancel, err);
+	oci_digest_pool_clear(&work.pool);
+	return rc;
 }

@@ -10,11 +10,17 @@
 
 #define DIRECT_ALIGN 4096
 
-int land_hands_init(struct land_hands *hands, const struct oci_land *land, struct oci_error *err)
+int land_hands_init(struct land_hands *hands, const struct oci_land *land, struct oci_digest_pool *pool,
+	struct oci_error *err)
 {
 	*hands = (struct land_hands){.land = land, .fd = -1, .direct_fd = -1};
 	hands->piece = aligned_alloc(DIRECT_ALIGN, LAND_PIECE);
-	return hands->piece ? 0 : oci_fail_nomem(err);
+	if (!hands->piece)
+		return oci_fail_nomem(err);
+	hands->pool = pool;
+	if (pool)
+		oci_digest_pool_join(pool);
+	return 0;
 }
 
 static void close_part(struct land_hands *hands)
@@ -27,8 +33,10 @@ static void close_part(struct land_hands *hands)
 void land_hands_clear(struct land_hands *hands)
 {
 	close_part(hands);
+	if (hands->pool)
+		oci_digest_pool_leave(hands->pool);
 	free(hands->piece);
-	hands->piece = NULL;
+	*hands = (struct land_hands){.fd = -1, .direct_fd = -1};
 }
 
 void land_check_init(struct land_check *check, const struct oci_block_plan *plan, const struct oci_plan_layer *layer,
@@ -44,14 +52,17 @@ static bool is_last(const struct land_check *check)
 	return check->k + 1 == oci_plan_block_count(check->layer);
 }
 
-void land_check_update(struct land_check *check, const void *data, size_t len)
+void land_check_update(struct land_check *check, struct oci_digest_pool *pool, const void *data, size_t len)
 {
 	const struct oci_block_index_layer *layer = check->layer->indexed;
 	struct oci_digest digest;
 
 	check->done += len;
 	if (check->done < check->length || !is_last(check)) {
-		oci_chain_update(check->chain, data, len);
+		if (pool)
+			oci_digest_pool_chain(pool, check->chain, data, len);
+		else
+			oci_chain_update(check->chain, data, len);
 		check->ok = check->done == check->length &&
 			memcmp(check->chain, check->index->chains + (layer->first + check->k + 1) * OCI_CHAIN_BYTES,
 				OCI_CHAIN_BYTES) == 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/workers.h"
+#include "core/digest_pool.h"
 #include "engine/land.h"
 
 #define LAND_PIECE (1 * OCI_MIB)
@@ -9,12 +10,14 @@
 /* What one worker has at hand. */
 struct land_hands {
 	const struct oci_land *land;
+	struct oci_digest_pool *pool; /* where workers hash together; NULL: alone */
 	unsigned char *piece; /* LAND_PIECE, aligned for direct writes */
 	size_t file;          /* of the plan, whose part is open */
 	int fd, direct_fd;    /* -1: none */
 };
 
-int land_hands_init(struct land_hands *hands, const struct oci_land *land, struct oci_error *err);
+int land_hands_init(struct land_hands *hands, const struct oci_land *land, struct oci_digest_pool *pool,
+	struct oci_error *err);
 void land_hands_clear(struct land_hands *hands);
 
 /* A block of a layer, being compressed piece by piece. */
@@ -30,7 +33,7 @@ struct land_check {
 void land_check_init(struct land_check *check, const struct oci_block_plan *plan, const struct oci_plan_layer *layer,
 	uint64_t k);
 /* Pieces in order, each but the last a multiple of 64 bytes; check->ok after the last. */
-void land_check_update(struct land_check *check, const void *data, size_t len);
+void land_check_update(struct land_check *check, struct oci_digest_pool *pool, const void *data, size_t len);
 
 /* Write what lies at `offset` of the layer into the parts of wanted files. */
 int land_put(struct land_hands *hands, const struct oci_plan_layer *layer, uint64_t offset, const void *data, size_t len,

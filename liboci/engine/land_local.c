@@ -87,7 +87,7 @@ static int pass(struct land_local *local, struct land_hands *hands, uint64_t k, 
 
 		if (oci_reader_read_full(reader, hands->piece, want, NULL) != (ssize_t)want)
 			return 0;
-		land_check_update(&check, hands->piece, want);
+		land_check_update(&check, hands->pool, hands->piece, want);
 		if (write && land_put(hands, local->layer, at, hands->piece, want, err) < 0)
 			return -1;
 	}

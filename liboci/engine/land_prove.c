@@ -71,7 +71,7 @@ static int prove_file(struct oci_worker *worker, size_t i, struct oci_error *err
 	fd = oci_fs_open_beneath(p->dir, file->file->path, O_RDONLY | O_NONBLOCK, 0, NULL);
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != file->file->size_bytes)
 		return 0;
-	if (land_hands_init(&hands, p->land, err) < 0)
+	if (land_hands_init(&hands, p->land, NULL, err) < 0)
 		return -1;
 	if (p->land->plan->layers[file->layer].indexed->file_count > 1)
 		ok = prove_digest(p, &hands, file, fd);
