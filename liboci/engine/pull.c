@@ -17,6 +17,7 @@
 static void clear(struct pull_tree *t)
 {
 	oci_reuse_clear(&t->reuse);
+	oci_lease_drop(t->lease);
 	oci_stage_clear(&t->stage);
 	oci_place_clear(&t->place);
 	oci_image_clear(&t->image);
@@ -112,6 +113,13 @@ static int fill_record(const struct pull_tree *t, struct oci_record *record, str
 	return strcmp(t->part, OCI_MODEL_ROOT) == 0 ? 0 : oci_str_set(&record->part, t->part, err);
 }
 
+static int may_publish(void *ctx, struct oci_error *err)
+{
+	const struct pull_tree *t = ctx;
+
+	return oci_lease_check(t->lease, err);
+}
+
 static int publish(struct pull_tree *t, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_record_clear) struct oci_record record = {0};
@@ -119,6 +127,8 @@ static int publish(struct pull_tree *t, struct oci_error *err)
 		.stage = &t->stage,
 		.record = &record,
 		.parts = t->parts,
+		.may = may_publish,
+		.ctx = t,
 		.observer = t->options->observer};
 	int rc;
 
@@ -138,11 +148,6 @@ static int publish(struct pull_tree *t, struct oci_error *err)
 }
 
 /* one tree */
-
-static const char *leaf(const struct pull_tree *t)
-{
-	return t->options->dest;
-}
 
 static bool image_is_model(const struct pull_tree *t)
 {
@@ -165,13 +170,12 @@ static int open_image(struct pull_tree *t, struct oci_error *err)
 	return 0;
 }
 
-static int announce(const struct pull_tree *t)
+static void announce(const struct pull_tree *t)
 {
 	char digest[OCI_DIGEST_TEXT_MAX];
 
-	oci_event_note(t->options->observer, "publish mode %s: '%s' becomes %s", oci_place_mode_name(t->place.mode), leaf(t),
-		oci_digest_format(&t->root.digest, digest));
-	return 0;
+	oci_event_note(t->options->observer, "publish mode %s: '%s' becomes %s", oci_place_mode_name(t->place.mode),
+		t->options->dest, oci_digest_format(&t->root.digest, digest));
 }
 
 static bool takes_blocks(const struct pull_tree *t)
@@ -206,23 +210,44 @@ static int land_and_publish(struct pull_tree *t, struct oci_error *err)
 	return 0;
 }
 
-static int pull_one(struct pull_tree *t, const char *dest, struct oci_error *err)
+/* What lies at the destination, and how the new tree will come there. */
+static int look(struct pull_tree *t, const char *dest, struct oci_error *err)
 {
-	const struct oci_pull_options *o = t->options;
+	struct oci_place_wish wish = {.publish = t->options->publish,
+		.is_model = image_is_model(t),
+		.adopt = t->options->adopt,
+		.root = &t->root.digest};
 
+	oci_place_clear(&t->place);
 	if (oci_place_open(dest, &t->place, err) < 0)
 		return -1;
 	if (is_unchanged(t)) {
 		report_unchanged(t);
 		return 0;
 	}
-	if (open_image(t, err) < 0 ||
-		oci_place_decide(&t->place, &(struct oci_place_wish){.publish = o->publish, .is_model = image_is_model(t),
-			.adopt = o->adopt, .root = &t->root.digest}, err) < 0)
+	if (oci_place_decide(&t->place, &wish, err) < 0)
 		return -1;
 	t->report.mode = t->place.mode;
+	return 0;
+}
+
+static int pull_one(struct pull_tree *t, const char *dest, struct oci_error *err)
+{
+	if (oci_place_open(dest, &t->place, err) < 0)
+		return -1;
+	if (is_unchanged(t)) {
+		report_unchanged(t);
+		return 0;
+	}
+	if (open_image(t, err) < 0 || look(t, dest, err) < 0)
+		return -1;
+	if (t->report.unchanged)
+		return 0;
 	announce(t);
-	return land_and_publish(t, err);
+	/* Another writer may have come to its end since we looked. */
+	if (pull_lease(t, err) < 0 || look(t, dest, err) < 0)
+		return -1;
+	return t->report.unchanged ? 0 : land_and_publish(t, err);
 }
 
 /* `dest`/sha256-<12 hex>, and the link that says which is current. */

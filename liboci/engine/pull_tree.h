@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/land.h"
+#include "engine/lease.h"
 #include "engine/pull.h"
 #include "engine/reuse.h"
 
@@ -12,6 +13,7 @@ struct pull_tree {
 	struct oci_image image;
 	const char *part;            /* of the image: "models/" or what the user wants */
 	struct oci_place place;
+	struct oci_lease *lease;     /* of the place, while it is written to */
 	struct oci_stage stage;
 	struct oci_reuse reuse;
 	unsigned jobs;
@@ -24,6 +26,8 @@ struct pull_tree {
 	struct oci_pull_report report;
 };
 
+/* Become the only writer of the place; waits for another one. */
+int pull_lease(struct pull_tree *t, struct oci_error *err);
 /* Fill listing and parts from blocks; the stage holds them, durable. */
 int pull_blocks(struct pull_tree *t, struct oci_error *err);
 /* Modes, times and durability of the parts of a plan; a file whose layer does not prove it gets its digest. */
