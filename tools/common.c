@@ -30,6 +30,8 @@ const struct opt transfer_opts[] = {
 	{OPT_DURATION(0, "stall-timeout", struct transfer_flags, stall_timeout_ms), .metavar = "TIME", .preset = "30s",
 		.min = 1000, .help = "give up a connection without a byte for so long; an answer may take twice that, "
 			"a pause that the server asks for four times"},
+	{OPT_DURATION(0, "retry-for", struct transfer_flags, retry_for_ms), .metavar = "TIME", .preset = "15m",
+		.min = 1000, .help = "give up a transfer after so long without progress"},
 	{0},
 };
 
@@ -37,8 +39,6 @@ const struct opt upload_opts[] = {
 	{OPT_TEXT(0, "state-dir", struct upload_flags, state_dir), .metavar = "DIR",
 		.help = "where an upload that ends early is remembered, so that the next run goes on "
 			"(~/.local/state/modelcar)"},
-	{OPT_DURATION(0, "retry-for", struct upload_flags, retry_for_ms), .metavar = "TIME", .preset = "15m",
-		.min = 1000, .help = "give up after so long without progress"},
 	{0},
 };
 
@@ -95,6 +95,7 @@ int common_store_options(const struct invocation *inv, const struct registry_fla
 		.endpoint_headers = &flags->transfer.endpoint_headers,
 		.rate = inv->rate,
 		.stall_ms = flags->transfer.stall_timeout_ms,
+		.retry_for_ms = flags->transfer.retry_for_ms,
 		.cancel = inv->cancel,
 		.observer = inv->observer,
 	};
@@ -127,7 +128,6 @@ int common_side_options(const struct invocation *inv, const struct registry_flag
 void common_upload_options(const struct upload_flags *flags, struct oci_store_options *ret)
 {
 	ret->state_dir = flags->state_dir;
-	ret->retry_for_ms = flags->retry_for_ms;
 }
 
 void common_dir_options(const struct source_flags *flags, struct oci_dir_options *ret)

@@ -27,7 +27,7 @@
 struct transfer_flags {
 	struct oci_strings endpoints, endpoint_headers;
 	uint64_t limit_rate; /* bytes a second, 0: no limit */
-	uint64_t stall_timeout_ms;
+	uint64_t stall_timeout_ms, retry_for_ms;
 };
 struct registry_flags {
 	bool plain_http, tls_verify;
@@ -50,7 +50,6 @@ extern const struct opt registry_opts[], transfer_opts[];
 /* For verbs that write to a registry. */
 struct upload_flags {
 	const char *state_dir;
-	uint64_t retry_for_ms;
 };
 extern const struct opt upload_opts[];
 #define UPLOAD_GROUP(s, f) {.title = "Upload options", .opts = upload_opts, .field = offsetof(s, f)}

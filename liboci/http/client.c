@@ -3,12 +3,14 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "http/exchange.h"
+#include "http/outage.h"
 #include "http/retry.h"
 #include "http/warning.h"
 
-#define REDIRECTS_MAX 5
+#define REDIRECTS_MAX 10
 #define LOGINS_MAX 2
 #define CHALLENGES_MAX 8
 #define HUB_HOST "docker.io"
@@ -88,11 +90,14 @@ struct oci_http *oci_http_new(const struct oci_http_options *options, struct oci
 	pthread_mutex_init(&http->lock, NULL);
 	oci_pace_init(&http->pace);
 	atomic_init(&http->reach, OCI_REACH_PUBLIC);
+	atomic_init(&http->served, false);
+	atomic_init(&http->outage_told, false);
 	http->tls_insecure = options->tls_insecure;
 	http->cancel = options->cancel;
 	http->observer = options->observer;
 	http->rate = options->rate;
 	http->stall_ms = options->stall_ms ? options->stall_ms : OCI_HTTP_STALL_MS;
+	http->retry_for_ms = options->retry_for_ms ? options->retry_for_ms : OCI_HTTP_RETRY_FOR_MS;
 	if (fill(http, options, err) < 0) {
 		oci_http_free(http);
 		return NULL;
@@ -125,6 +130,11 @@ const char *oci_http_origin(const struct oci_http *http)
 uint64_t oci_http_answer_ms(const struct oci_http *http)
 {
 	return 2 * http->stall_ms;
+}
+
+uint64_t oci_http_retry_for_ms(const struct oci_http *http)
+{
+	return http->retry_for_ms;
 }
 
 const char *oci_http_known_as(const char *host)
@@ -199,6 +209,8 @@ static void look_at(struct oci_http_exchange *x)
 	uint64_t after_ms = oci_http_exchange_retry_after_ms(x);
 
 	oci_pace_tell(&x->http->pace, x->status, after_ms);
+	if (x->status < 400)
+		atomic_store(&x->http->served, true);
 	oci_warning_show(x);
 }
 
@@ -279,17 +291,33 @@ static int perform_once(struct oci_http *http, const struct oci_http_request *re
 	return rc;
 }
 
+/* `now` is filled when there was no answer at all. */
+static bool is_worth_another(struct oci_http *http, const struct oci_http_request *request, unsigned attempt,
+	uint64_t since_ms, int rc, const struct oci_http_response *answer, const struct oci_error *now)
+{
+	struct oci_error why = *now;
+
+	if (!request->retry && !request->patient)
+		return false;
+	if (rc < 0 ? !oci_retry_failure(now) : !oci_retry_status(answer->status))
+		return false;
+	if (!request->patient)
+		return attempt + 1 < OCI_RETRY_TRIES;
+	if (rc == 0)
+		(void)oci_http_expect(request, answer, 0, &why);
+	return !oci_outage_is_over_long(http, attempt + 1, since_ms, &why);
+}
+
 int oci_http_perform(struct oci_http *http, const struct oci_http_request *request,
 	struct oci_http_response *ret, struct oci_error *err)
 {
-	unsigned tries = request->retry ? OCI_RETRY_TRIES : 1;
+	uint64_t since_ms = oci_clock_ms();
 
 	for (unsigned attempt = 0;; attempt++) {
 		struct oci_error now = {0};
 		oci_http_response_clear(ret);
 		int rc = perform_once(http, request, attempt, ret, &now);
-		bool passing = rc < 0 ? oci_retry_failure(&now) : oci_retry_status(ret->status);
-		if (!passing || attempt + 1 >= tries) {
+		if (!is_worth_another(http, request, attempt, since_ms, rc, ret, &now)) {
 			if (rc < 0 && err && !err->code)
 				*err = now;
 			return rc;

@@ -11,7 +11,7 @@
  * What the client takes care of:
  * - Credentials (auth.h) go to the registry's own origin only; a client
  *   certificate too. A request without scope never carries any.
- * - GET and HEAD follow at most 5 redirects, by hand: http and https only,
+ * - GET and HEAD follow at most 10 redirects, by hand: http and https only,
  *   never from https to http, and Authorization stays at home.
  * - Another origin may not be on a more private network than the registry
  *   (reach.h): a token service of a public registry not on 10.0.0.1, a redirect
@@ -20,7 +20,8 @@
  *   What goes through a proxy of the user's is judged by the URL alone.
  * - Requests marked `retry` are tried up to 5 times on a failed connection and
  *   on 408, 429, 500, 502, 503, 504, with backoff and Retry-After (at most four
- *   times stall_ms).
+ *   times stall_ms). Those marked `patient` are, too, and for `retry_for_ms` when
+ *   the registry has served something before.
  * - Timeouts follow from `stall_ms`, 30 s: a connection without a byte for so
  *   long is given up. Connecting may take half of that; the first byte of an
  *   answer twice that, unless the request says otherwise; and over twice that a
@@ -65,6 +66,7 @@ struct oci_http_options {
 	const struct oci_strings *headers; /* "Name: value" for the registry's own origin; NULL: none */
 	struct oci_rate *rate;       /* rate.h; NULL: no limit */
 	uint64_t stall_ms;           /* 0: 30 s */
+	uint64_t retry_for_ms;       /* 0: 15 min */
 	const atomic_int *cancel;    /* non-zero: stop; NULL: none */
 	const struct oci_observer *observer;
 };
@@ -77,6 +79,8 @@ void oci_http_free(struct oci_http *http);
 const char *oci_http_origin(const struct oci_http *http);
 /* How long the first byte of an answer may take. */
 uint64_t oci_http_answer_ms(const struct oci_http *http);
+/* How long a transfer may go without progress. */
+uint64_t oci_http_retry_for_ms(const struct oci_http *http);
 /* Docker Hub goes by several names: what it is called in references and credential
  * files, and where it is asked. Other hosts are themselves. */
 const char *oci_http_known_as(const char *host);
@@ -97,6 +101,7 @@ struct oci_http_request {
 	size_t body_len;
 	uint64_t answer_ms;        /* wait for the answer's first byte; 0: oci_http_answer_ms() */
 	bool retry;                /* sending it twice does no harm */
+	bool patient;              /* do, and what was done so far would be a pity to lose */
 	uint64_t grace_ms;         /* how long it may go on after the cancel flag rose */
 	const char *authorization; /* instead of a scope: sent as it is, redirects are not followed */
 };

@@ -30,6 +30,7 @@
 #define OCI_HTTP_HEADERS_MAX (256 * OCI_KIB)
 #define OCI_HTTP_ERROR_BODY_MAX (64 * OCI_KIB)
 #define OCI_HTTP_STALL_MS 30000
+#define OCI_HTTP_RETRY_FOR_MS (15 * 60 * 1000)
 
 struct oci_http_link {
 	CURLM *multi; /* holds the connections; used by one exchange at a time */
@@ -46,10 +47,12 @@ struct oci_http {
 	const atomic_int *cancel;
 	const struct oci_observer *observer;
 	struct oci_rate *rate;
-	uint64_t stall_ms;
+	uint64_t stall_ms, retry_for_ms;
 	struct oci_auth *auth;
 	struct oci_pace pace;
 	atomic_int reach; /* of the registry's own address, once known */
+	atomic_bool served;      /* it has answered a request as it was asked to */
+	atomic_bool outage_told; /* outage.h */
 	pthread_mutex_t lock; /* guards what follows */
 	struct oci_strings warnings; /* already shown */
 	struct oci_http_link *idle[OCI_HTTP_LINKS_IDLE];

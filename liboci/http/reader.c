@@ -4,11 +4,14 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "http/exchange.h"
+#include "http/outage.h"
 #include "http/retry.h"
 
 #define SPILL_MAX OCI_MIB
+#define RESTARTS_MAX 8
 
 struct http_reader {
 	struct oci_reader base;
@@ -16,8 +19,11 @@ struct http_reader {
 	char *url, *scope, *accept;
 	uint64_t size_bytes;
 	uint64_t start, position, end; /* in the blob; position: next byte for the caller */
-	unsigned failures, tries;      /* since the last byte, and how many are the end */
+	unsigned failures, tries;      /* since the last byte; how many are the end, 0: as outage.h says */
+	unsigned restarts;             /* answers with all of it where the rest was asked for */
+	uint64_t moved_ms;             /* when the last byte came, or the first was asked for; 0: not yet */
 	uint64_t wait_ms;              /* the server's Retry-After */
+	bool wants_login;              /* where a redirect led */
 
 	struct oci_http_request request;
 	struct oci_http_exchange x;
@@ -91,6 +97,9 @@ static int check_whole(struct http_reader *r, struct oci_error *err)
 			"the registry has %.20s bytes where %" PRIu64 " are expected", length, r->size_bytes);
 	if (r->start > 0)
 		return oci_http_fail(&r->request, err, OCI_E_UNSUPPORTED, "the registry does not serve ranges");
+	if (r->position > 0 && ++r->restarts > RESTARTS_MAX)
+		return oci_http_fail(&r->request, err, OCI_E_UNSUPPORTED,
+			"the registry does not serve ranges, and connections to it do not last for the whole");
 	r->skip = r->position;
 	return 0;
 }
@@ -109,9 +118,10 @@ static int fail_status(struct http_reader *r, struct oci_error *err)
 	while (!r->x.done && oci_http_exchange_step(&r->x, NULL) == 0)
 		;
 	/* an address that the registry handed out has expired: it will give another */
+	r->wants_login = r->x.hops > 0 && answer.status == 401;
 	if (r->x.hops > 0 && (answer.status == 400 || answer.status == 401 || answer.status == 403))
-		return oci_http_fail(&r->request, err, OCI_E_NETWORK, "status %d from '%s', where the registry points",
-			answer.status, r->x.url.origin);
+		return oci_http_fail(&r->request, err, r->wants_login ? OCI_E_AUTH : OCI_E_NETWORK,
+			"status %d from '%s', where the registry points", answer.status, r->x.url.origin);
 	if (answer.status == 416 && r->request.range)
 		return oci_http_fail(&r->request, err, OCI_E_NETWORK, "no such range, in a blob that has it");
 	return oci_http_expect(&r->request, &answer, 200, err);
@@ -144,6 +154,7 @@ static int open_exchange(struct http_reader *r, struct oci_error *err)
 	};
 	r->x = (struct oci_http_exchange){.on_body = take, .ctx = r, .attempt = r->failures};
 	r->is_open = true;
+	r->wants_login = false;
 	r->wait_ms = 0;
 	if (oci_http_open(r->http, &r->request, &r->x, err) < 0)
 		return -1;
@@ -189,12 +200,26 @@ static void settle(struct http_reader *r)
 	close_exchange(r);
 }
 
+/* A registry that answers, but not what was asked, is no outage. */
+static bool is_hopeless(struct http_reader *r, const struct oci_error *failure)
+{
+	bool answers = r->x.headers_in && (r->x.status < 400 || r->x.hops > 0);
+
+	if (!oci_retry_failure(failure) && !r->wants_login)
+		return true;
+	if (r->tries || answers)
+		return r->failures >= (r->tries ? r->tries : OCI_RETRY_TRIES);
+	return oci_outage_is_over_long(r->http, r->failures, r->moved_ms, failure);
+}
+
 /* 0: try again. What moved some bytes counts as a fresh start. */
 static int recover(struct http_reader *r, bool moved, const struct oci_error *failure, struct oci_error *err)
 {
-	close_exchange(r);
 	r->failures = moved ? 0 : r->failures + 1;
-	if (!oci_retry_failure(failure) || r->failures >= r->tries) {
+	bool hopeless = is_hopeless(r, failure);
+
+	close_exchange(r);
+	if (hopeless) {
 		if (err && !err->code)
 			*err = *failure;
 		return -1;
@@ -209,6 +234,8 @@ static ssize_t http_read(struct oci_reader *base, void *data, size_t size, struc
 	if (size > r->end - r->position)
 		size = (size_t)(r->end - r->position);
 	size_t got = from_spill(r, data, size);
+	if (!r->moved_ms)
+		r->moved_ms = oci_clock_ms();
 	while (got == 0 && size > 0) {
 		struct oci_error failure = {0};
 		r->want = data;
@@ -219,8 +246,10 @@ static ssize_t http_read(struct oci_reader *base, void *data, size_t size, struc
 			return -1;
 	}
 	r->want_len = 0;
-	if (got > 0)
+	if (got > 0) {
 		r->failures = 0;
+		r->moved_ms = oci_clock_ms();
+	}
 	r->position += got;
 	if (r->position == r->end)
 		settle(r);
@@ -256,7 +285,7 @@ struct oci_reader *oci_http_reader_open(struct oci_http *http, const struct oci_
 	r->base.ops = &http_reader_ops;
 	r->http = http;
 	r->size_bytes = blob->size_bytes;
-	r->tries = blob->tries ? blob->tries : OCI_RETRY_TRIES;
+	r->tries = blob->tries;
 	r->start = r->position = offset;
 	r->end = offset + length;
 	r->spill = malloc(SPILL_MAX);

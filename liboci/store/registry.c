@@ -21,7 +21,6 @@
 
 #define ANSWER_MAX (64 * OCI_KIB)
 #define CANCEL_MS 5000
-#define RETRY_FOR_MS (15 * 60 * 1000)
 
 int oci_registry_url(const struct oci_registry *r, const char *kind, const char *name, struct oci_buf *out,
 	struct oci_error *err)
@@ -53,7 +52,7 @@ int oci_registry_exists(struct oci_registry *r, const struct oci_descriptor *d, 
 	if (content_url(r, d, &url, err) < 0)
 		return -1;
 	struct oci_http_request ask = {
-		.method = "HEAD", .url = url.data, .scope = r->scope, .retry = true,
+		.method = "HEAD", .url = url.data, .scope = r->scope, .patient = true,
 		.accept = oci_registry_is_document(d) ? OCI_MT_ACCEPT : NULL,
 	};
 	if (oci_http_perform(r->http, &ask, &answer, err) < 0)
@@ -203,7 +202,7 @@ static int ask_manifest(struct oci_registry *r, const char *name, struct oci_htt
 	if (oci_registry_url(r, "manifests", name, &url, err) < 0)
 		return -1;
 	struct oci_http_request ask = {
-		.method = "GET", .url = url.data, .scope = r->scope, .accept = OCI_MT_ACCEPT, .retry = true,
+		.method = "GET", .url = url.data, .scope = r->scope, .accept = OCI_MT_ACCEPT, .patient = true,
 	};
 	if (oci_http_perform(r->http, &ask, ret, err) < 0)
 		return -1;
@@ -243,7 +242,7 @@ int oci_registry_put_manifest(struct oci_registry *r, const char *name, const ch
 		return -1;
 	struct oci_http_request ask = {
 		.method = "PUT", .url = url.data, .scope = r->scope, .content_type = media_type,
-		.body = data, .body_len = len, .retry = true,
+		.body = data, .body_len = len, .patient = true,
 	};
 	if (oci_http_perform(r->http, &ask, &answer, err) < 0)
 		return -1;
@@ -402,7 +401,7 @@ static int start_client(struct oci_registry *r, enum oci_store_mode mode, const 
 		.host = oci_http_asked_at(host), .credentials_for = resource,
 		.plain_http = o->plain_http, .tls_insecure = o->tls_insecure, .ca_file = o->ca_file,
 		.cert_file = o->cert_file, .key_file = o->key_file, .authfiles = o->authfiles, .rate = o->rate,
-		.stall_ms = o->stall_ms, .cancel = o->cancel, .observer = o->observer,
+		.stall_ms = o->stall_ms, .retry_for_ms = o->retry_for_ms, .cancel = o->cancel, .observer = o->observer,
 	};
 	r->http = oci_http_new(&options, err);
 	if (!r->http)
@@ -433,7 +432,6 @@ struct oci_store *oci_store_registry(const char *host, const char *repository, e
 	atomic_init(&r->one_request, oci_registry_takes_no_pieces(host));
 	atomic_init(&r->chunk_ceiling, OCI_CHUNK_START);
 	r->writes = mode == OCI_STORE_WRITE;
-	r->retry_for_ms = options->retry_for_ms ? options->retry_for_ms : RETRY_FOR_MS;
 	oci_memo_init(&r->memo);
 	r->scope = oci_str_printf("repository:%s:%s", repository, mode == OCI_STORE_WRITE ? "pull,push" : "pull");
 	if (!r->scope)

@@ -330,7 +330,7 @@ static int run(struct put *p, struct oci_error *err)
 		struct oci_error failure = {0};
 		if (go_on(p, &failure) == 0)
 			return 0;
-		if (!is_passing(p, &failure) || idle_ms(p) >= p->registry->retry_for_ms)
+		if (!is_passing(p, &failure) || idle_ms(p) >= oci_http_retry_for_ms(p->registry->http))
 			return give_up(p, &failure, err);
 		p->unsure = true;
 		if (wait_for_next(p, err) < 0)

@@ -16,7 +16,6 @@ struct oci_registry {
 	char *scope;
 	char *state_dir; /* NULL: none */
 	bool writes;
-	uint64_t retry_for_ms;
 	atomic_bool one_request; /* this registry takes no blob in pieces */
 	atomic_uint_fast64_t chunk_ceiling; /* what one request may carry (store/chunk.h) */
 	struct oci_memo memo;

@@ -123,7 +123,7 @@ struct oci_store_options {
 	struct oci_rate *rate;     /* shared by all stores of a process (http/rate.h); NULL: no limit */
 	const char *state_dir;     /* of uploads under way (store/upload_state.h); NULL: the user's, "": none */
 	uint64_t stall_ms;         /* how long a connection may be silent (http/client.h); 0: 30 s */
-	uint64_t retry_for_ms;     /* an upload gives up after so long without progress; 0: 15 min */
+	uint64_t retry_for_ms;     /* a transfer gives up after so long without progress; 0: 15 min */
 	const atomic_int *cancel;  /* signal number; NULL: none */
 	const struct oci_observer *observer;
 };

@@ -30,7 +30,7 @@ static int open_at(struct oci_upload_source *source, uint64_t offset, struct oci
 {
 	oci_reader_close(source->reader);
 	source->reader = source->content->open(source->content->ctx, offset, err);
-	source->position = offset;
+	source->begun = source->position = offset;
 	return source->reader ? 0 : oci_fail_side(err, OCI_SIDE_SOURCE);
 }
 
@@ -55,12 +55,32 @@ static int fail_short(const struct oci_upload_source *source, struct oci_error *
 	return oci_fail_side(err, OCI_SIDE_SOURCE);
 }
 
+static ssize_t read_some(struct oci_upload_source *source, uint64_t max, struct oci_error *err)
+{
+	return oci_reader_read(source->reader, source->buffer, max < BUFFER_BYTES ? (size_t)max : BUFFER_BYTES, err);
+}
+
+/* 1: what failed with `why` was to begin at an offset, and is now there from the beginning. */
+static int begin_over(struct oci_upload_source *source, const struct oci_error *why, struct oci_error *err)
+{
+	if (why->code != OCI_E_UNSUPPORTED || source->begun == 0 || source->position > source->begun) {
+		if (err && !err->code)
+			*err = *why;
+		return -1;
+	}
+	source->no_parts = true;
+	uint64_t offset = source->position;
+	return open_at(source, 0, err) < 0 || oci_upload_source_seek(source, offset, NULL, err) < 0 ? -1 : 1;
+}
+
 ssize_t oci_upload_source_read(struct oci_upload_source *source, uint64_t max, const void **ret,
 	struct oci_error *err)
 {
-	size_t room = max < BUFFER_BYTES ? (size_t)max : BUFFER_BYTES;
-	ssize_t n = oci_reader_read(source->reader, source->buffer, room, err);
+	struct oci_error why = {0};
+	ssize_t n = read_some(source, max, &why);
 
+	if (n < 0 && begin_over(source, &why, err) == 1)
+		n = read_some(source, max, err);
 	if (n < 0) {
 		oci_reader_close(oci_steal(&source->reader));
 		return oci_fail_side(err, OCI_SIDE_SOURCE);
@@ -80,7 +100,7 @@ int oci_upload_source_seek(struct oci_upload_source *source, uint64_t offset, co
 	const void *data;
 
 	bool ahead = source->position >= from && source->position <= offset;
-	if ((!source->reader || !ahead) && open_at(source, from, err) < 0)
+	if ((!source->reader || !ahead) && open_at(source, source->no_parts ? 0 : from, err) < 0)
 		return -1;
 	while (source->position < offset) {
 		if (cancel && atomic_load(cancel))

@@ -8,7 +8,9 @@
  *
  * What lies before an offset and was not hashed yet (an upload of an earlier
  * process had sent it) is read and hashed on the way there. Bytes are reported
- * to the observer when they are hashed, so once each. Failures are the source
+ * to the observer when they are hashed, so once each. A source that cannot
+ * begin at an offset (OCI_E_UNSUPPORTED, a registry without ranges) is read from
+ * its beginning, and what is not wanted is passed over. Failures are the source
  * side's: OCI_E_DIGEST when the content is not what the descriptor says.
  */
 #pragma once
@@ -20,10 +22,11 @@ struct oci_upload_source {
 	const struct oci_descriptor *want;
 	const struct oci_observer *observer;
 	struct oci_reader *reader; /* NULL: none is open */
-	uint64_t position;         /* of the reader */
+	uint64_t begun, position;  /* of the reader */
 	struct oci_hash hash;
 	uint64_t hashed_bytes;     /* from the beginning */
 	uint64_t moved_ms;         /* when that grew last, or the start */
+	bool no_parts;             /* it can be read from its beginning alone */
 	bool proven;
 	unsigned char *buffer;
 };

@@ -20,14 +20,31 @@ struct place {
 	const char *bytes;
 	size_t len;
 	unsigned opened;
+	bool whole_only; /* the source serves no parts */
 	uint64_t reported;
 };
+
+/* As a registry without ranges: that it has none is known when it is read. */
+static ssize_t refuse(struct oci_reader *r, void *data, size_t size, struct oci_error *err)
+{
+	return oci_fail(err, OCI_E_UNSUPPORTED, "no ranges");
+}
+
+static void let_go(struct oci_reader *r)
+{
+}
+
+static const struct oci_reader_ops no_part = {.read = refuse, .close = let_go};
 
 static struct oci_reader *open_bytes(void *ctx, uint64_t offset, struct oci_error *err)
 {
 	struct place *p = ctx;
 
 	p->opened++;
+	if (p->whole_only && offset > 0) {
+		static struct oci_reader none = {.ops = &no_part};
+		return &none;
+	}
 	return oci_reader_memory(p->bytes + offset, p->len - offset, err);
 }
 
@@ -94,6 +111,19 @@ static void bytes_that_go_on_are_read_from_one_reader(void **state)
 	assert_int_equal(p->opened, 1);
 }
 
+static void a_source_without_parts_is_read_from_its_beginning(void **state)
+{
+	struct place *p = *state;
+
+	read_from(p, 0, 12);
+	p->whole_only = true;
+	read_from(p, 3, 5);
+	read_from(p, 8, p->len - 8);
+	assert_int_equal(p->reported, p->len);
+	assert_int_equal(p->err.code, OCI_OK);
+	assert_int_equal(oci_upload_source_prove(&p->source, &p->err), 0);
+}
+
 static void what_an_earlier_process_sent_is_hashed_on_the_way(void **state)
 {
 	struct place *p = *state;
@@ -150,6 +180,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(bytes_that_are_sent_twice_are_hashed_and_reported_once),
 		TEST(bytes_that_go_on_are_read_from_one_reader),
+		TEST(a_source_without_parts_is_read_from_its_beginning),
 		TEST(what_an_earlier_process_sent_is_hashed_on_the_way),
 		TEST(other_content_is_the_sources_fault),
 		TEST(content_that_goes_on_is_refused),
