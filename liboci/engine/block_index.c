@@ -36,7 +36,10 @@ int oci_block_index_tape_update(struct oci_block_index_tape *tape, const void *d
 		}
 		if (take > tape->next - tape->done)
 			take = (size_t)(tape->next - tape->done);
-		oci_hash_update(&tape->hash, p, take);
+		if (tape->pool)
+			oci_digest_pool_update(tape->pool, &tape->hash, p, take);
+		else
+			oci_hash_update(&tape->hash, p, take);
 		tape->done += take;
 		p += take;
 		len -= take;

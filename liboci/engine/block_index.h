@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include "core/digest_pool.h"
 #include "core/manifest.h"
 #include "engine/layer.h"
 
@@ -56,10 +57,12 @@ uint64_t oci_block_index_blocks(uint64_t size_bytes, uint64_t start);
  *     oci_block_index_tape_update(&tape, data, len, err) ... over the whole layer
  *     oci_block_index_tape_final(&tape, &digest);        then tape.chains is complete
  */
+#define OCI_BLOCK_INDEX_NO_START UINT64_MAX /* no checkpoints, the digest alone */
 struct oci_block_index_tape {
 	struct oci_hash hash;
 	uint64_t done, next;
 	struct oci_buf chains;
+	struct oci_digest_pool *pool; /* to hash in company; NULL, as it is at first: alone */
 };
 void oci_block_index_tape_init(struct oci_block_index_tape *tape, uint64_t start);
 int oci_block_index_tape_update(struct oci_block_index_tape *tape, const void *data, size_t len, struct oci_error *err);

@@ -178,6 +178,7 @@ static void clear_job(struct pack_job *job)
 	oci_plan_clear(&job->plan);
 	oci_model_info_clear(&job->info);
 	oci_dir_clear(&job->dir);
+	oci_scan_clear(&job->scan);
 }
 
 int oci_pack(const struct oci_pack_options *options, struct oci_pack_report *ret, struct oci_error *err)
@@ -186,6 +187,7 @@ int oci_pack(const struct oci_pack_options *options, struct oci_pack_report *ret
 	OCI_CLEANUP(oci_pack_report_clear) struct oci_pack_report report = {0};
 
 	job.jobs = options->jobs ? options->jobs : oci_workers_cpus();
+	oci_scan_init(&job.scan, options->jobs, options->observer);
 	if (set_created(&job, err) < 0 || look_at_model(&job, err) < 0 || load_base(&job, err) < 0 ||
 		make_plan(&job, err) < 0 || pack_hash(&job, err) < 0 || pack_describe(&job, err) < 0 ||
 		open_target(&job, err) < 0 || pack_send(&job, &report, err) < 0)

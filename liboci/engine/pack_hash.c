@@ -6,8 +6,6 @@
 
 #include "base/cleanup.h"
 #include "base/workers.h"
-#include "engine/scan.h"
-
 
 static size_t dir_number(const struct pack_source *source, size_t file)
 {
@@ -68,11 +66,6 @@ struct oci_reader *pack_layer_reader(struct pack_source *source, uint64_t offset
 	return oci_layer_reader(&source->job->plan.layers[source->layer].shape, &from, offset, err);
 }
 
-static int take_piece(void *tape, const void *data, size_t len, struct oci_error *err)
-{
-	return oci_block_index_tape_update(tape, data, len, err);
-}
-
 static int hash_layer(struct oci_worker *worker, size_t item, struct oci_error *err)
 {
 	struct pack_job *job = worker->ctx;
@@ -83,7 +76,7 @@ static int hash_layer(struct oci_worker *worker, size_t item, struct oci_error *
 	if (!reader)
 		return -1;
 	oci_block_index_tape_init(&layer->tape, job->plan.layers[item].start);
-	if (oci_scan(reader, worker, job->options->observer, take_piece, &layer->tape, err) < 0)
+	if (oci_scan_stream(&job->scan, worker, reader, &layer->tape, err) < 0)
 		return -1;
 	oci_block_index_tape_final(&layer->tape, &layer->digest);
 	return 0;
@@ -114,5 +107,5 @@ int pack_hash(struct pack_job *job, struct oci_error *err)
 		total += job->plan.layers[i].size_bytes;
 	oci_event_phase(job->options->observer, "hash", total, job->dir.count);
 	hash_empty_files(job);
-	return oci_workers_run(job->jobs, job->plan.count, hash_layer, job, job->options->cancel, err);
+	return oci_workers_run(job->scan.threads, job->plan.count, hash_layer, job, job->options->cancel, err);
 }

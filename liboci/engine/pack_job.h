@@ -5,6 +5,7 @@
 #include "engine/block_index.h"
 #include "engine/pack.h"
 #include "engine/plan.h"
+#include "engine/scan.h"
 
 struct pack_layer {
 	struct oci_digest digest;
@@ -15,6 +16,7 @@ struct pack_layer {
 struct pack_job {
 	const struct oci_pack_options *options;
 	unsigned jobs;
+	struct oci_scan scan;
 	char created[32];
 
 	struct oci_dir dir;

@@ -5,22 +5,51 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 
-#define CHUNK OCI_MIB
+#define CHUNK (256 * OCI_KIB) /* stays in a core's own cache between reading and hashing */
 
-int oci_scan(struct oci_reader *reader, const struct oci_worker *worker, const struct oci_observer *observer,
-	oci_scan_take take, void *ctx, struct oci_error *err)
+void oci_scan_init(struct oci_scan *scan, unsigned jobs, const struct oci_observer *observer)
+{
+	unsigned cpus = oci_workers_cpus();
+
+	*scan = (struct oci_scan){.observer = observer};
+	oci_digest_pool_init(&scan->pool, OCI_DIGEST_POOL_LANES, OCI_DIGEST_POOL_WAIT_MS);
+	scan->pool.cores = cpus;
+	scan->threads = jobs ? jobs : cpus * scan->pool.lanes;
+}
+
+void oci_scan_clear(struct oci_scan *scan)
+{
+	oci_digest_pool_clear(&scan->pool);
+}
+
+static int read_through(struct oci_scan *scan, const struct oci_worker *worker, struct oci_reader *reader,
+	struct oci_block_index_tape *tape, struct oci_error *err)
 {
 	oci_autofree char *chunk = malloc(CHUNK);
 	ssize_t n;
 
 	if (!chunk)
 		return oci_fail_nomem(err);
-	while ((n = oci_reader_read(reader, chunk, CHUNK, err)) > 0) {
+	while ((n = oci_reader_read_full(reader, chunk, CHUNK, err)) > 0) {
 		if (oci_worker_stopped(worker))
 			return oci_fail(err, OCI_E_CANCELLED, "cancelled");
-		if (take(ctx, chunk, (size_t)n, err) < 0)
+		if (oci_block_index_tape_update(tape, chunk, (size_t)n, err) < 0)
 			return -1;
-		oci_event_bytes(observer, (uint64_t)n);
+		oci_event_bytes(scan->observer, (uint64_t)n);
+		if ((size_t)n < CHUNK)
+			return 0;
 	}
 	return n < 0 ? -1 : 0;
+}
+
+int oci_scan_stream(struct oci_scan *scan, const struct oci_worker *worker, struct oci_reader *reader,
+	struct oci_block_index_tape *tape, struct oci_error *err)
+{
+	int rc;
+
+	tape->pool = &scan->pool;
+	oci_digest_pool_join(&scan->pool);
+	rc = read_through(scan, worker, reader, tape, err);
+	oci_digest_pool_leave(&scan->pool);
+	return rc;
 }

@@ -1,18 +1,32 @@
-/* scan.h - a stream read to its end for what its bytes say, none of them kept
+/* scan.h - streams read to their end for what their bytes say, on all cores
  *
- *     oci_scan(reader, worker, observer, take, &hash, err)
+ *     OCI_CLEANUP(oci_scan_clear) struct oci_scan scan;
+ *     oci_scan_init(&scan, jobs, observer);
+ *     oci_workers_run(scan.threads, ...);         and in each item of it
+ *             oci_scan_stream(&scan, worker, reader, &tape, err);
  *
- * `take` sees every piece in order and may fail; the observer sees the bytes
- * after it. Ends with OCI_E_CANCELLED soon after the worker is told to stop.
- * The reader stays the caller's.
+ * Threads are more than cores where two streams go through a core side by side
+ * (core/digest_pool.h). The observer sees the bytes after the tape. A stream
+ * ends with OCI_E_CANCELLED soon after the worker is told to stop. The reader
+ * stays the caller's.
  */
 #pragma once
 
 #include "base/event.h"
 #include "base/workers.h"
-#include "stream/reader.h"
+#include "core/digest_pool.h"
+#include "engine/block_index.h"
 
-typedef int (*oci_scan_take)(void *ctx, const void *data, size_t len, struct oci_error *err);
+struct oci_scan {
+	struct oci_digest_pool pool;
+	unsigned threads;
+	const struct oci_observer *observer;
+};
 
-int oci_scan(struct oci_reader *reader, const struct oci_worker *worker, const struct oci_observer *observer,
-	oci_scan_take take, void *ctx, struct oci_error *err);
+/* `jobs` 0: what the machine can do. */
+void oci_scan_init(struct oci_scan *scan, unsigned jobs, const struct oci_observer *observer);
+void oci_scan_clear(struct oci_scan *scan);
+
+/* The tape is initialized and not final. */
+int oci_scan_stream(struct oci_scan *scan, const struct oci_worker *worker, struct oci_reader *reader,
+	struct oci_block_index_tape *tape, struct oci_error *err);

@@ -11,7 +11,7 @@
 #include "base/workers.h"
 #include "engine/scan.h"
 
-#define CHUNK OCI_MIB
+#define CHUNK (256 * OCI_KIB)
 
 /* One thing to hash: a layer of the wanted listing, or a file by itself. */
 struct item {
@@ -28,6 +28,7 @@ struct verifying {
 	struct item *items;
 	size_t item_count;
 	const struct oci_observer *observer;
+	struct oci_scan scan;
 	atomic_ullong bytes;
 };
 
@@ -71,33 +72,47 @@ static int list_dir(int dir, struct oci_listing *ret, struct oci_error *err)
 	return 0;
 }
 
-static int hash_file(struct verifying *v, const struct oci_worker *worker, const char *path, uint64_t size,
-	struct oci_digest *ret, struct oci_error *err)
+/* As far as it goes, which may be another size than the one it should have. */
+static int hash_bytes(struct verifying *v, const struct oci_worker *worker, int fd, uint64_t size,
+	struct oci_hash *hash, struct oci_error *err)
 {
-	oci_autoclose int fd = oci_fs_open_beneath(v->dir, path, O_RDONLY | O_NONBLOCK, 0, err);
 	oci_autofree char *chunk = malloc(CHUNK);
-	struct oci_hash hash;
 	uint64_t done = 0;
 
-	if (fd < 0)
-		return -1;
 	if (!chunk)
 		return oci_fail_nomem(err);
-	oci_hash_init(&hash, OCI_SHA256);
 	for (;;) {
 		ssize_t n = oci_fs_pread_full(fd, chunk, CHUNK, done, err);
 
 		if (n < 0)
-			return oci_wrap(err, "file '%s'", path);
+			return -1;
 		if (oci_worker_stopped(worker))
 			return oci_fail(err, OCI_E_CANCELLED, "cancelled");
-		oci_hash_update(&hash, chunk, (size_t)n);
+		oci_digest_pool_update(&v->scan.pool, hash, chunk, (size_t)n);
 		oci_event_bytes(v->observer, (uint64_t)n);
 		done += (uint64_t)n;
 		if (done >= size || n == 0)
 			break;
 	}
 	atomic_fetch_add(&v->bytes, done);
+	return 0;
+}
+
+static int hash_file(struct verifying *v, const struct oci_worker *worker, const char *path, uint64_t size,
+	struct oci_digest *ret, struct oci_error *err)
+{
+	oci_autoclose int fd = oci_fs_open_beneath(v->dir, path, O_RDONLY | O_NONBLOCK, 0, err);
+	struct oci_hash hash;
+	int rc;
+
+	if (fd < 0)
+		return -1;
+	oci_hash_init(&hash, OCI_SHA256);
+	oci_digest_pool_join(&v->scan.pool);
+	rc = hash_bytes(v, worker, fd, size, &hash, err);
+	oci_digest_pool_leave(&v->scan.pool);
+	if (rc < 0)
+		return oci_wrap(err, "file '%s'", path);
 	oci_hash_final(&hash, ret);
 	return 0;
 }
@@ -114,30 +129,16 @@ static int open_layer_file(void *ctx, size_t file, struct oci_error *err)
 	return oci_fs_open_beneath(from->v->dir, from->files[file].path, O_RDONLY | O_NONBLOCK, 0, err);
 }
 
-struct counted_hash {
-	struct oci_hash hash;
-	uint64_t bytes;
-};
-
-static int take_piece(void *ctx, const void *data, size_t len, struct oci_error *err)
-{
-	struct counted_hash *counted = ctx;
-
-	oci_hash_update(&counted->hash, data, len);
-	counted->bytes += len;
-	return 0;
-}
-
 static int hash_stream(struct verifying *v, const struct oci_worker *worker, struct oci_reader *reader,
 	struct oci_digest *ret, struct oci_error *err)
 {
-	struct counted_hash counted = {.bytes = 0};
+	OCI_CLEANUP(oci_block_index_tape_clear) struct oci_block_index_tape tape;
 
-	oci_hash_init(&counted.hash, OCI_SHA256);
-	if (oci_scan(reader, worker, v->observer, take_piece, &counted, err) < 0)
+	oci_block_index_tape_init(&tape, OCI_BLOCK_INDEX_NO_START);
+	if (oci_scan_stream(&v->scan, worker, reader, &tape, err) < 0)
 		return -1;
-	atomic_fetch_add(&v->bytes, counted.bytes);
-	oci_hash_final(&counted.hash, ret);
+	atomic_fetch_add(&v->bytes, tape.done);
+	oci_block_index_tape_final(&tape, ret);
 	return 0;
 }
 
@@ -260,6 +261,7 @@ static void clear(struct verifying *v)
 	free(v->digests);
 	free(v->proven);
 	free(v->items);
+	oci_scan_clear(&v->scan);
 }
 
 static uint64_t total_bytes(const struct oci_listing *l)
@@ -278,10 +280,11 @@ int oci_verify_tree(const char *path, const struct oci_listing *want, unsigned j
 	OCI_CLEANUP(clear) struct verifying v = {
 		.dir = oci_fs_open_dir(path, err), .want = want, .observer = observer};
 
+	oci_scan_init(&v.scan, jobs, observer);
 	if (v.dir < 0 || list_dir(v.dir, &v.have, err) < 0 || plan_items(&v, err) < 0)
 		return -1;
 	oci_event_phase(observer, "verify", total_bytes(want), want->count);
-	if (oci_workers_run(jobs ? jobs : oci_workers_cpus(), v.item_count, verify_item, &v, cancel, err) < 0)
+	if (oci_workers_run(v.scan.threads, v.item_count, verify_item, &v, cancel, err) < 0)
 		return -1;
 	ret->file_count = want->count;
 	ret->bytes = atomic_load(&v.bytes);
@@ -303,12 +306,12 @@ int oci_verify_list(const char *path, bool digests, unsigned jobs, const struct 
 {
 	OCI_CLEANUP(clear) struct verifying v = {.dir = oci_fs_open_dir(path, err), .observer = observer};
 
+	oci_scan_init(&v.scan, jobs, observer);
 	if (v.dir < 0 || list_dir(v.dir, &v.have, err) < 0)
 		return -1;
 	if (digests) {
 		oci_event_phase(observer, "hash", total_bytes(&v.have), v.have.count);
-		if (oci_workers_run(jobs ? jobs : oci_workers_cpus(), v.have.count, hash_listed, &v, cancel, err) <
-			0)
+		if (oci_workers_run(v.scan.threads, v.have.count, hash_listed, &v, cancel, err) < 0)
 			return -1;
 	}
 	*ret = v.have;

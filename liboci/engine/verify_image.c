@@ -19,6 +19,7 @@ struct blob {
 struct checking {
 	struct oci_store *store;
 	const struct oci_observer *observer;
+	struct oci_scan scan;
 	struct blob *blobs;
 	size_t count;
 	struct oci_block_index *indexes;
@@ -102,17 +103,37 @@ static int collect(struct checking *c, const struct oci_descriptor *d, unsigned 
 	return 0;
 }
 
-static int take_piece(void *tape, const void *data, size_t len, struct oci_error *err)
+/* The checkpoints that the index has of the blob are those that were found on the way. */
+static int check_chains(const struct oci_block_index *index, const struct oci_block_index_layer *layer,
+	const struct oci_block_index_tape *tape, struct oci_error *err)
 {
-	return tape ? oci_block_index_tape_update(tape, data, len, err) : 0;
+	uint64_t blocks = oci_block_index_blocks(layer->size_bytes, layer->start);
+	const unsigned char *want = index->chains + layer->first * OCI_CHAIN_BYTES;
+
+	if (tape->chains.len == blocks * OCI_CHAIN_BYTES && memcmp(tape->chains.data, want, tape->chains.len) == 0)
+		return 0;
+	return oci_fail(err, OCI_E_FORMAT, "is right but its checkpoints are not");
 }
 
+/* Read to its end, hashed once: for its digest and its checkpoints. */
 static int read_through(struct checking *c, const struct oci_worker *worker, const struct oci_descriptor *d,
 	struct oci_block_index_tape *tape, struct oci_error *err)
 {
-	OCI_CLEANUP(oci_reader_cleanup) struct oci_reader *reader = oci_store_fetch(c->store, d, err);
+	OCI_CLEANUP(oci_reader_cleanup) struct oci_reader *reader =
+		c->store->ops->open(c->store, d, 0, d->size_bytes, err);
+	char text[OCI_DIGEST_TEXT_MAX];
+	struct oci_digest digest;
 
-	return reader ? oci_scan(reader, worker, c->observer, take_piece, tape, err) : -1;
+	if (!reader || oci_scan_stream(&c->scan, worker, reader, tape, err) < 0)
+		return -1;
+	if (tape->done != d->size_bytes)
+		return oci_fail(err, OCI_E_DIGEST, "ended after %llu of %llu bytes", (unsigned long long)tape->done,
+			(unsigned long long)d->size_bytes);
+	oci_block_index_tape_final(tape, &digest);
+	if (oci_digest_equal(&digest, &d->digest))
+		return 0;
+	oci_store_distrust(c->store, d);
+	return oci_fail(err, OCI_E_DIGEST, "hashes to '%s'", oci_digest_format(&digest, text));
 }
 
 static int check_blob(struct oci_worker *worker, size_t i, struct oci_error *err)
@@ -121,18 +142,15 @@ static int check_blob(struct oci_worker *worker, size_t i, struct oci_error *err
 	const struct blob *blob = &c->blobs[i];
 	const struct oci_block_index *index = blob->has_index ? &c->indexes[blob->index] : NULL;
 	const struct oci_block_index_layer *layer = index ? oci_block_index_find(index, &blob->descriptor.digest) : NULL;
-	OCI_CLEANUP(oci_block_index_tape_clear) struct oci_block_index_tape tape = {0};
+	OCI_CLEANUP(oci_block_index_tape_clear) struct oci_block_index_tape tape;
 	char text[OCI_DIGEST_TEXT_MAX];
 
 	oci_digest_format(&blob->descriptor.digest, text);
-	if (layer)
-		oci_block_index_tape_init(&tape, layer->start);
-	if (read_through(c, worker, &blob->descriptor, layer ? &tape : NULL, err) < 0)
+	oci_block_index_tape_init(&tape, layer ? layer->start : OCI_BLOCK_INDEX_NO_START);
+	oci_hash_init(&tape.hash, blob->descriptor.digest.alg);
+	if (read_through(c, worker, &blob->descriptor, &tape, err) < 0 ||
+		(layer && check_chains(index, layer, &tape, err) < 0))
 		return oci_wrap(err, "blob %s", text);
-	if (layer && (tape.chains.len != oci_block_index_blocks(layer->size_bytes, layer->start) * OCI_CHAIN_BYTES ||
-			     memcmp(tape.chains.data, index->chains + layer->first * OCI_CHAIN_BYTES,
-				     tape.chains.len) != 0))
-		return oci_fail(err, OCI_E_FORMAT, "blob %s is right but its checkpoints are not", text);
 	oci_event_done(c->observer, text, blob->descriptor.size_bytes, "verified");
 	return 0;
 }
@@ -145,6 +163,7 @@ static void clear(struct checking *c)
 		oci_block_index_clear(&c->indexes[i]);
 	free(c->blobs);
 	free(c->indexes);
+	oci_scan_clear(&c->scan);
 }
 
 int oci_verify_image(struct oci_store *store, const char *name, unsigned jobs, const struct oci_observer *observer,
@@ -154,12 +173,13 @@ int oci_verify_image(struct oci_store *store, const char *name, unsigned jobs, c
 	OCI_CLEANUP(oci_descriptor_clear) struct oci_descriptor root = {0};
 	uint64_t total = 0;
 
+	oci_scan_init(&c.scan, jobs, observer);
 	if (oci_store_resolve(store, name, &root, err) < 0 || collect(&c, &root, 0, err) < 0)
 		return -1;
 	for (size_t i = 0; i < c.count; i++)
 		total += c.blobs[i].descriptor.size_bytes;
 	oci_event_phase(observer, "verify", total, c.count);
-	if (oci_workers_run(jobs ? jobs : oci_workers_cpus(), c.count, check_blob, &c, cancel, err) < 0)
+	if (oci_workers_run(c.scan.threads, c.count, check_blob, &c, cancel, err) < 0)
 		return -1;
 	ret->blob_count = c.count + c.documents;
 	ret->bytes = total;
