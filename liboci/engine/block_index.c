@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "core/digest_pool.h"
 
 #define TAPE_MAX (64 * OCI_MIB) /* checkpoints of 8 TiB in one layer */
 

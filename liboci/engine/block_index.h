@@ -14,7 +14,6 @@
  */
 #pragma once
 
-#include "core/digest_pool.h"
 #include "core/manifest.h"
 #include "engine/layer.h"
 
@@ -23,6 +22,8 @@
 #define OCI_BLOCK_INDEX_MAX (128 * OCI_MIB) /* the whole layer, in memory */
 #define OCI_MODEL_ROOT "models/"
 #define OCI_ANNOTATION_KIND "io.modelcar.kind"
+
+struct oci_digest_pool;
 
 struct oci_block_index_layer {
 	struct oci_digest digest;
