@@ -16,6 +16,7 @@ struct item {
 	const struct oci_graph_node *node;
 	bool there;
 	enum oci_copy_how how;
+	uint64_t order; /* in a source that is read in order */
 };
 
 struct shipment {
@@ -23,8 +24,9 @@ struct shipment {
 	struct oci_store *to;
 	const struct oci_copy_options *options;
 	struct item *items; /* in the order of the graph */
-	struct item **queue; /* the blobs, the largest first, so that none is left alone at the end */
+	struct item **queue; /* the blobs: as their source wants, else the largest first, so that none is left alone at the end */
 	size_t blob_count;
+	bool in_order; /* one after another */
 };
 
 struct origin {
@@ -152,6 +154,11 @@ static int send_item(struct oci_worker *worker, size_t number, struct oci_error 
 	return 0;
 }
 
+static unsigned jobs_of(const struct shipment *s)
+{
+	return s->in_order ? 1 : s->options->jobs ? s->options->jobs : JOBS;
+}
+
 static int send_blobs(const struct shipment *s, struct oci_error *err)
 {
 	const struct oci_copy_options *o = s->options;
@@ -161,7 +168,7 @@ static int send_blobs(const struct shipment *s, struct oci_error *err)
 		if (!s->queue[i]->there)
 			total += s->queue[i]->node->descriptor.size_bytes;
 	oci_event_phase(o->observer, "copy", total, s->blob_count);
-	return oci_workers_run(o->jobs ? o->jobs : JOBS, s->blob_count, send_item, (void *)s, o->cancel, err);
+	return oci_workers_run(jobs_of(s), s->blob_count, send_item, (void *)s, o->cancel, err);
 }
 
 static int send_manifest(const struct shipment *s, struct item *item, struct oci_error *err)
@@ -258,9 +265,23 @@ static int by_size(const void *a, const void *b)
 	const struct item *x = *(struct item *const *)a, *y = *(struct item *const *)b;
 	uint64_t left = x->node->descriptor.size_bytes, right = y->node->descriptor.size_bytes;
 
+	if (x->order != y->order)
+		return x->order < y->order ? -1 : 1;
 	if (left != right)
 		return left < right ? 1 : -1;
 	return x < y ? -1 : x > y;
+}
+
+static void put_in_order(struct shipment *s)
+{
+	for (size_t i = 0; i < s->blob_count; i++) {
+		struct item *item = s->queue[i];
+		struct oci_store *from = item->node->store;
+
+		if (from->ops->order && from->ops->order(from, &item->node->descriptor, &item->order))
+			s->in_order = true;
+	}
+	qsort(s->queue, s->blob_count, sizeof *s->queue, by_size);
 }
 
 static int shipment_init(struct shipment *s, struct oci_error *err)
@@ -274,7 +295,8 @@ static int shipment_init(struct shipment *s, struct oci_error *err)
 		if (s->graph->nodes[i].kind != OCI_GRAPH_MANIFEST)
 			s->queue[s->blob_count++] = &s->items[i];
 	}
-	qsort(s->queue, s->blob_count, sizeof *s->queue, by_size);
+	if (s->blob_count > 0)
+		put_in_order(s);
 	return 0;
 }
 

@@ -15,7 +15,7 @@ struct archive {
 	enum oci_store_mode mode;
 	int dir;
 	char *name;
-	int old; /* the file that is there, -1: none */
+	struct oci_archive_input *old; /* what is there, NULL: nothing */
 	struct oci_archive_index members; /* of it */
 	struct oci_archive_out out; /* WRITE only */
 };
@@ -28,20 +28,19 @@ struct archive_sink {
 	struct oci_archive_region region;
 };
 
-/* Where a blob's data lie, in the new file or else in the old one. */
-static int locate(struct archive *a, const struct oci_digest *digest, struct oci_archive_blob *ret, int *fd,
+/* Where a blob's data lie: in the old file, or else (*old false) in the new one. */
+static int locate(struct archive *a, const struct oci_digest *digest, struct oci_archive_blob *ret, bool *old,
 	struct oci_error *err)
 {
-	const struct oci_archive_blob *old;
+	const struct oci_archive_blob *found;
 
-	*fd = a->out.fd;
-	if (oci_archive_out_find(&a->out, digest, ret))
+	*old = !oci_archive_out_find(&a->out, digest, ret);
+	if (!*old)
 		return 0;
-	old = oci_archive_index_find(&a->members, digest);
-	if (!old)
+	found = oci_archive_index_find(&a->members, digest);
+	if (!found)
 		return oci_blob_fail_missing(digest, err);
-	*ret = *old;
-	*fd = a->old;
+	*ret = *found;
 	return 0;
 }
 
@@ -64,15 +63,18 @@ static struct oci_reader *archive_open(struct oci_store *s, const struct oci_des
 {
 	struct oci_archive_blob blob = {0};
 	struct archive *a = (struct archive *)s;
-	int fd = -1, own;
+	bool old = false;
+	int own;
 
-	if (locate(a, &d->digest, &blob, &fd, err) < 0 ||
+	if (locate(a, &d->digest, &blob, &old, err) < 0 ||
 		oci_blob_check_size(d, blob.size_bytes, err) < 0 ||
 		oci_blob_check_range(d, offset, length, err) < 0)
 		return NULL;
 	if (blob.in_memory)
 		return oci_reader_memory(a->members.documents.data + blob.offset + offset, length, err);
-	own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (old)
+		return oci_archive_input_reader(a->old, blob.offset + offset, length, err);
+	own = fcntl(a->out.fd, F_DUPFD_CLOEXEC, 0);
 	if (own < 0) {
 		oci_fail_sys(err, errno, OCI_E_IO, "duplicate the archive's descriptor");
 		return NULL;
@@ -159,9 +161,9 @@ static struct oci_sink *archive_begin(struct oci_store *s, const struct oci_desc
 static int size_of(struct oci_store *s, const struct oci_digest *digest, uint64_t *ret, struct oci_error *err)
 {
 	struct oci_archive_blob blob = {0};
-	int fd;
+	bool old;
 
-	if (locate((struct archive *)s, digest, &blob, &fd, err) < 0)
+	if (locate((struct archive *)s, digest, &blob, &old, err) < 0)
 		return -1;
 	*ret = blob.size_bytes;
 	return 0;
@@ -181,7 +183,7 @@ static int archive_resolve(struct oci_store *s, const char *name, struct oci_des
 		return -1;
 	if (found)
 		return 0;
-	return oci_index_resolve(s, a->old < 0 ? &index : &a->members.text, name, size_of, ret, err);
+	return oci_index_resolve(s, !a->old ? &index : &a->members.text, name, size_of, ret, err);
 }
 
 static int archive_tag(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
@@ -204,6 +206,19 @@ static int archive_tags(struct oci_store *s, struct oci_strings *ret, struct oci
 	return oci_index_tags(&index, ret, err);
 }
 
+/* Unpacking goes from the front to the back alone. */
+static bool archive_order(struct oci_store *s, const struct oci_descriptor *d, uint64_t *ret)
+{
+	struct archive *a = (struct archive *)s;
+	const struct oci_archive_blob *blob;
+
+	if (!a->old || !oci_archive_input_is_stream(a->old))
+		return false;
+	blob = oci_archive_index_find(&a->members, &d->digest);
+	*ret = blob && !blob->in_memory ? blob->offset : 0;
+	return true;
+}
+
 static int archive_finish(struct oci_store *s, struct oci_error *err)
 {
 	return oci_archive_out_finish(&((struct archive *)s)->out, err);
@@ -215,7 +230,7 @@ static void archive_close(struct oci_store *s)
 
 	oci_archive_out_close(&a->out);
 	oci_archive_index_clear(&a->members);
-	oci_cleanup_close(&a->old);
+	oci_archive_input_free(a->old);
 	oci_cleanup_close(&a->dir);
 	free(a->name);
 	free(a);
@@ -229,28 +244,38 @@ static const struct oci_store_ops archive_ops = {
 	.resolve = archive_resolve,
 	.tag = archive_tag,
 	.tags = archive_tags,
+	.order = archive_order,
 	.finish = archive_finish,
 	.close = archive_close,
 };
 
-/* The file as the user named it, a link too. WRITE takes an absent or empty
- * one for none. */
-static int open_old(struct archive *a, struct oci_error *err)
+/* WRITE takes an absent or empty file for none, and does not look for parts. */
+static int find_old(struct archive *a, bool *ret, struct oci_error *err)
 {
-	oci_autoclose int fd = openat(a->dir, a->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	bool may_lack = a->mode == OCI_STORE_WRITE;
 	struct stat st;
 
-	if (fd < 0 && errno == ENOENT && may_lack)
+	*ret = true;
+	if (a->mode == OCI_STORE_READ)
 		return 0;
-	if (fd < 0)
+	if (fstatat(a->dir, a->name, &st, 0) == 0)
+		*ret = !S_ISREG(st.st_mode) || st.st_size > 0;
+	else if (errno == ENOENT)
+		*ret = false;
+	else
 		return oci_fs_fail(err, errno, "open", a->name);
-	if (fstat(fd, &st) < 0)
-		return oci_fail_sys(err, errno, OCI_E_IO, "stat");
-	if (S_ISREG(st.st_mode) && st.st_size == 0 && may_lack)
+	return 0;
+}
+
+static int open_old(struct archive *a, struct oci_error *err)
+{
+	bool there;
+
+	if (find_old(a, &there, err) < 0)
+		return -1;
+	if (!there)
 		return 0;
-	a->old = oci_steal_fd(&fd);
-	return oci_archive_index_read(a->old, &a->members, err);
+	a->old = oci_archive_input_open(a->dir, a->name, err);
+	return a->old ? oci_archive_index_read(a->old, &a->members, err) : -1;
 }
 
 struct oci_store *oci_store_archive(const char *path, enum oci_store_mode mode, struct oci_error *err)
@@ -264,7 +289,6 @@ struct oci_store *oci_store_archive(const char *path, enum oci_store_mode mode, 
 	}
 	a->base.ops = &archive_ops;
 	a->mode = mode;
-	a->old = -1;
 	oci_archive_out_init(&a->out);
 	a->dir = oci_fs_open_parent(path, &a->name, err);
 	if (a->dir < 0 || open_old(a, err) < 0 ||

@@ -3,7 +3,8 @@
  * READ takes an OCI layout, and what `docker save` and `podman save` write
  * (store/archive_docker.h). It walks the member headers and then reads blobs
  * where they lie (store/archive_index.h). A missing file is OCI_E_NOT_FOUND, one that is no
- * such archive OCI_E_FORMAT, a compressed one OCI_E_UNSUPPORTED.
+ * such archive OCI_E_FORMAT. It may be compressed or cut into parts
+ * (store/archive_input.h): then blobs come in order (store.h, order).
  *
  * WRITE makes a new file with an OCI layout beside FILE, which finish renames over FILE, durable;
  * close without finish removes it. Members: `oci-layout`, the blobs in the

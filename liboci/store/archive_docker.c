@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/fs.h"
 #include "core/config.h"
 #include "core/field.h"
 #include "core/mediatype.h"
@@ -31,7 +30,7 @@ static const char *layer_type(const struct docker *d, const struct oci_archive_f
 	char start[4] = {0};
 	size_t want = file->size_bytes < sizeof start ? file->size_bytes : sizeof start;
 
-	if (oci_fs_pread_full(d->members.fd, start, want, file->offset, err) < 0)
+	if (oci_archive_input_read(d->members.input, start, want, file->offset, err) < 0)
 		return NULL;
 	for (size_t i = 0; i < sizeof packed / sizeof *packed; i++)
 		if (memcmp(start, packed[i].magic, packed[i].len) == 0)
@@ -54,7 +53,7 @@ static int hash_file(const struct docker *d, struct oci_archive_file *file, stru
 	for (uint64_t at = 0; at < file->size_bytes; at += (uint64_t)n) {
 		uint64_t left = file->size_bytes - at;
 
-		n = oci_fs_pread_full(d->members.fd, chunk, left < CHUNK_BYTES ? left : CHUNK_BYTES,
+		n = oci_archive_input_read(d->members.input, chunk, left < CHUNK_BYTES ? left : CHUNK_BYTES,
 			file->offset + at, err);
 		if (n < 0)
 			return -1;
@@ -244,10 +243,10 @@ static int read_images(struct docker *d, struct oci_error *err)
 	return 0;
 }
 
-int oci_archive_docker_read(int fd, struct oci_archive_index *ret, struct oci_error *err)
+int oci_archive_docker_read(struct oci_archive_input *input, struct oci_archive_index *ret, struct oci_error *err)
 {
 	struct docker d = {.ret = ret, .index = {.is_index = true}};
-	int status = oci_archive_members_read(fd, &d.members, err);
+	int status = oci_archive_members_read(input, &d.members, err);
 
 	if (status == 0 && !oci_archive_members_has(&d.members, MANIFEST_FILE))
 		status = oci_fail(err, OCI_E_FORMAT, "has neither 'oci-layout' nor '%s': not an archive of images",

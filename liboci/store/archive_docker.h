@@ -22,5 +22,5 @@
 
 #define OCI_ARCHIVE_IMAGES_MAX 1000
 
-/* Fills blobs, text and documents of *ret, which is empty. `fd` is borrowed. */
-int oci_archive_docker_read(int fd, struct oci_archive_index *ret, struct oci_error *err);
+/* Fills blobs, text and documents of *ret, which is empty. `input` is borrowed. */
+int oci_archive_docker_read(struct oci_archive_input *input, struct oci_archive_index *ret, struct oci_error *err);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/fs.h"
 #include "base/str.h"
 #include "core/grow.h"
 
@@ -56,18 +55,18 @@ static int by_path(const void *a, const void *b, void *names)
 	return strcmp((const char *)names + x->path, (const char *)names + y->path);
 }
 
-int oci_archive_members_read(int fd, struct oci_archive_members *ret, struct oci_error *err)
+int oci_archive_members_read(struct oci_archive_input *input, struct oci_archive_members *ret,
+	struct oci_error *err)
 {
 	oci_autofree struct oci_archive_member *member = calloc(1, sizeof *member);
 	struct oci_archive_walk walk;
 	int more;
 
-	*ret = (struct oci_archive_members){.fd = fd};
+	*ret = (struct oci_archive_members){.input = input};
 	oci_buf_init(&ret->names, NAMES_MAX);
 	if (!member)
 		return oci_fail_nomem(err);
-	if (oci_archive_walk_init(&walk, fd, err) < 0)
-		return -1;
+	oci_archive_walk_over(&walk, input);
 	while ((more = oci_archive_walk_next(&walk, member, err)) > 0)
 		if (add_member(ret, member, err) < 0)
 			return -1;
@@ -183,7 +182,7 @@ int oci_archive_members_load(const struct oci_archive_members *members, const st
 		return oci_fail(err, OCI_E_FORMAT, "'%s' is too large", shown);
 	if (oci_buf_append_zeros(out, file->size_bytes, err) < 0)
 		return -1;
-	n = oci_fs_pread_full(members->fd, out->data + at, file->size_bytes, file->offset, err);
+	n = oci_archive_input_read(members->input, out->data + at, file->size_bytes, file->offset, err);
 	if (n >= 0 && (uint64_t)n < file->size_bytes)
 		return oci_fail(err, OCI_E_SOURCE, "'%s' became shorter while it was read", shown);
 	return n < 0 ? -1 : 0;
@@ -193,5 +192,5 @@ void oci_archive_members_clear(struct oci_archive_members *members)
 {
 	free(members->files);
 	oci_buf_clear(&members->names);
-	*members = (struct oci_archive_members){.fd = -1};
+	*members = (struct oci_archive_members){0};
 }

@@ -1,6 +1,6 @@
-/* archive_members.h - the files of a seekable plain tar by their path
+/* archive_members.h - the files of a tar by their path
  *
- *     oci_archive_members_read(fd, &members, err);
+ *     oci_archive_members_read(input, &members, err);
  *     file = oci_archive_members_find(&members, "id/layer.tar", err);
  *
  * A path may be that of a symbolic or hard link: it leads to a file of the same
@@ -28,14 +28,14 @@ struct oci_archive_file {
 };
 
 struct oci_archive_members {
-	int fd; /* borrowed */
+	struct oci_archive_input *input; /* borrowed */
 	struct oci_archive_file *files; /* by path, links too */
 	size_t count;
 	struct oci_buf names;
 };
 
 /* *ret need not be initialised and is to be cleared, also on failure. */
-int oci_archive_members_read(int fd, struct oci_archive_members *ret, struct oci_error *err);
+int oci_archive_members_read(struct oci_archive_input *input, struct oci_archive_members *ret, struct oci_error *err);
 bool oci_archive_members_has(const struct oci_archive_members *members, const char *path);
 /* Never a link; NULL: failure. */
 struct oci_archive_file *oci_archive_members_find(const struct oci_archive_members *members, const char *path,

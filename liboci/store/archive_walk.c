@@ -32,6 +32,17 @@ static int refuse(const struct oci_archive_walk *walk, const char *why, struct o
 	return oci_fail(err, OCI_E_FORMAT, "tar header before byte %" PRIu64 ": %s", walk->next, why);
 }
 
+static int read_at(struct oci_archive_walk *walk, void *data, size_t len, uint64_t offset, struct oci_error *err)
+{
+	ssize_t n = walk->input ? oci_archive_input_read(walk->input, data, len, offset, err) :
+				  oci_fs_pread_full(walk->fd, data, len, offset, err);
+
+	if (n >= 0 && (size_t)n < len)
+		return oci_fail(err, OCI_E_FORMAT, "the archive ends at byte %" PRIu64 ": %s", offset + (uint64_t)n,
+			walk->headers ? "truncated" : "not a tar archive");
+	return n < 0 ? -1 : 0;
+}
+
 static bool parse_octal(const char *field, size_t len, uint64_t *ret)
 {
 	uint64_t value = 0;
@@ -124,7 +135,7 @@ static int read_long_name(struct oci_archive_walk *walk, uint64_t offset, uint64
 {
 	if (size == 0 || size > OCI_ARCHIVE_PATH_MAX)
 		return refuse(walk, "its name has a bad length", err);
-	if (oci_fs_pread_full(walk->fd, path, size, offset, err) < 0)
+	if (read_at(walk, path, size, offset, err) < 0)
 		return -1;
 	if (strnlen(path, size) == OCI_ARCHIVE_PATH_MAX)
 		return refuse(walk, "its name has a bad length", err);
@@ -175,7 +186,7 @@ static int read_pax(struct oci_archive_walk *walk, uint64_t offset, uint64_t siz
 	if (size > PAX_MAX)
 		return refuse(walk, "its PAX records are too long", err);
 	if (oci_buf_append_zeros(&buf, size, err) < 0 ||
-		oci_fs_pread_full(walk->fd, buf.data, size, offset, err) < 0)
+		read_at(walk, buf.data, size, offset, err) < 0)
 		return -1;
 	for (size_t at = 0; at < size; at += len) {
 		len = split_record(buf.data + at, size - at, &key, &value);
@@ -187,15 +198,6 @@ static int read_pax(struct oci_archive_walk *walk, uint64_t offset, uint64_t siz
 
 static int check_header(struct oci_archive_walk *walk, const struct header *h, struct oci_error *err)
 {
-	static const struct {
-		const char *name, *magic;
-		size_t len;
-	} packed[] = {{"gzip", "\x1f\x8b", 2}, {"zstd", "\x28\xb5\x2f\xfd", 4}, {"xz", "\xfd" "7zXZ", 5}};
-
-	for (size_t i = 0; walk->headers == 0 && i < sizeof packed / sizeof *packed; i++)
-		if (memcmp(h, packed[i].magic, packed[i].len) == 0)
-			return oci_fail(err, OCI_E_UNSUPPORTED, "is compressed with %s, decompress it first",
-				packed[i].name);
 	if (!checksum_ok(h))
 		return refuse(walk, walk->headers ? "checksum is wrong" : "not a tar archive", err);
 	if (++walk->headers > OCI_ARCHIVE_MEMBERS_MAX)
@@ -218,7 +220,7 @@ static int read_header(struct oci_archive_walk *walk, struct header *h, struct o
 	if (walk->next > walk->size_bytes || walk->size_bytes - walk->next < sizeof *h)
 		return oci_fail(err, OCI_E_FORMAT, "%s", walk->headers ?
 			"the archive has no end marker: truncated" : "not a tar archive");
-	if (oci_fs_pread_full(walk->fd, h, sizeof *h, walk->next, err) < 0)
+	if (read_at(walk, h, sizeof *h, walk->next, err) < 0)
 		return -1;
 	walk->next += sizeof *h;
 	return 0;
@@ -280,6 +282,11 @@ int oci_archive_walk_init(struct oci_archive_walk *walk, int fd, struct oci_erro
 		return oci_fail(err, OCI_E_FORMAT, "is not a regular file");
 	*walk = (struct oci_archive_walk){.fd = fd, .size_bytes = (uint64_t)st.st_size};
 	return 0;
+}
+
+void oci_archive_walk_over(struct oci_archive_walk *walk, struct oci_archive_input *input)
+{
+	*walk = (struct oci_archive_walk){.fd = -1, .input = input, .size_bytes = oci_archive_input_size(input)};
 }
 
 int oci_archive_walk_next(struct oci_archive_walk *walk, struct oci_archive_member *member,

@@ -1,6 +1,6 @@
-/* archive_walk.h - the member headers of a seekable plain tar, one by one
+/* archive_walk.h - the member headers of a tar, one by one
  *
- *     oci_archive_walk_init(&walk, fd, err);
+ *     oci_archive_walk_init(&walk, fd, err);        a seekable plain one; or _over(&walk, input)
  *     while ((n = oci_archive_walk_next(&walk, &member, err)) > 0) ...
  *
  * For whoever wants to know where members lie and skip their data;
@@ -10,13 +10,14 @@
 
 #include <stdint.h>
 
-#include "base/error.h"
+#include "store/archive_input.h"
 
 #define OCI_ARCHIVE_PATH_MAX 4096
 
 struct oci_archive_walk {
 	int fd; /* borrowed */
-	uint64_t size_bytes; /* of the file */
+	struct oci_archive_input *input; /* borrowed; NULL: fd */
+	uint64_t size_bytes; /* of all */
 	uint64_t next; /* offset of the next header */
 	unsigned headers;
 };
@@ -32,6 +33,7 @@ struct oci_archive_member {
 };
 
 int oci_archive_walk_init(struct oci_archive_walk *walk, int fd, struct oci_error *err);
+void oci_archive_walk_over(struct oci_archive_walk *walk, struct oci_archive_input *input);
 /* 1: *member is filled; 0: the end marker; -1: failure. */
 int oci_archive_walk_next(struct oci_archive_walk *walk, struct oci_archive_member *member,
 	struct oci_error *err);

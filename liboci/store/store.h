@@ -104,6 +104,9 @@ struct oci_store_ops {
 	int (*peek)(struct oci_store *s, const char *name, struct oci_digest *ret, bool *known, struct oci_error *err);
 	/* oci_store_distrust(). */
 	void (*distrust)(struct oci_store *s, const struct oci_descriptor *d);
+	/* Where a blob lies in a place that is read from the front to the back alone: who
+	 * wants several takes them in this order, one after another. False: as he likes. */
+	bool (*order)(struct oci_store *s, const struct oci_descriptor *d, uint64_t *ret);
 	int (*preflight)(struct oci_store *s, const struct oci_store_load *load, struct oci_error *err);
 	/* oci_store_put() better than by begin, write, commit. */
 	int (*put)(struct oci_store *s, const struct oci_descriptor *d, const struct oci_content *content,

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Write small archives of images, OCI layouts and Docker's, into a directory: make.py DIR
 
-ok-*           open; they name one image and hold the blob b"weights"
+ok-*           open, by any part of what is cut; they name one image and hold the blob b"weights"
 bad-*          are malformed or hostile
-unsupported-*  are well formed, but nothing that is read in place
+absent-*       lack a part
+unsupported-*  are well formed, but nothing that is read
 docker-*       are Docker's, with more in them than the ok-* have
 """
 import gzip
@@ -304,10 +305,76 @@ def docker_more():
     yield "other-content", docker(members=member("a/layer.tar", b"WEIGHTS"))
 
 
+def zstd(data):
+    """A frame of raw blocks."""
+    blocks = [data[at:at + 1000] for at in range(0, len(data), 1000)]
+    heads = [(len(block) << 3 | (i == len(blocks) - 1)).to_bytes(3, "little") for i, block in enumerate(blocks)]
+    start = b"\x28\xb5\x2f\xfd\xe0" + len(data).to_bytes(8, "little")
+    return start + b"".join(head + block for head, block in zip(heads, blocks))
+
+
+def zarf_package():
+    """The images of a package, among what else is in it."""
+    return archive([("zarf.yaml", b"kind: ZarfPackageConfig\n"), ("checksums.txt", b""),
+                    ("components/index.json", b"{"), ("components/app.tar", END)]
+                   + [("images/" + name, data) for name, data in FILES] + [("sboms.tar", END)])
+
+
+def cut(name, data, size=3000):
+    """As Hauler cuts."""
+    for number, at in enumerate(range(0, len(data), size), 1):
+        yield f"{name}.{number:03}", data[at:at + size]
+
+
+def zarf_cut(name, data, size=3000, **wrong):
+    parts = [part for _, part in cut(name, data, size)]
+    said = {"Sha256Sum": digest(data), "Bytes": len(data), "Count": len(parts), **wrong}
+    yield f"{name}.part000", document(said)
+    for number, part in enumerate(parts, 1):
+        yield f"{name}.part{number:03}", part
+
+
+def good_packed():
+    whole = archive(FILES)
+    yield "gzip.tar.gz", gzip.compress(whole, mtime=0)
+    yield "gzip-members.tar.gz", gzip.compress(whole[:2000], mtime=0) + gzip.compress(whole[2000:], mtime=0)
+    yield "zstd.tar.zst", zstd(whole)
+    yield "zstd-frames.tar.zst", zstd(whole[:2000]) + b"\x50\x2a\x4d\x18\4\0\0\0skip" + zstd(whole[2000:])
+    yield "reversed.tar.zst", zstd(archive(FILES[::-1]))
+    yield "docker.tar.gz", gzip.compress(docker(), mtime=0)
+    yield "zarf.tar", zarf_package()
+    yield "zarf.tar.zst", zstd(zarf_package())
+    yield "two-layouts.tar", archive([("a/index.json", b"{"), *FILES, ("a/oci-layout", b"")])
+    yield from zarf_cut("zarf-cut.tar.zst", zstd(zarf_package()))
+    yield from zarf_cut("zarf-cut.tar", zarf_package(), 700)
+    yield from cut("haul-cut.tar.zst", zstd(whole))
+    yield from cut("haul-cut.tar", whole, 512)
+
+
+def bad_packed():
+    whole, packed = archive(FILES), gzip.compress(archive(FILES), mtime=0)
+    yield "gzip-of-text.tar.gz", gzip.compress(b"no archive\n" * 100, mtime=0)
+    yield "gzip-truncated.tar.gz", packed[:-200]
+    yield "gzip-of-truncated.tar.gz", gzip.compress(whole[:BLOCK * 3 + 1], mtime=0)
+    yield "gzip-size-huge.tar.gz", gzip.compress(with_extra(header("x", base256((1 << 63) - 1))), mtime=0)
+    yield "zstd-alone.tar.zst", b"\x28\xb5\x2f\xfd".ljust(BLOCK, b"\0")
+    yield "zstd-truncated.tar.zst", zstd(whole)[:-1500]
+    yield "zstd-no-end.tar.zst", zstd(archive(FILES, b""))
+    yield from list(zarf_cut("zarf-bytes.tar", whole, Bytes=1))[:1]
+    yield from list(zarf_cut("zarf-count.tar", whole, Count="4"))[:1]
+    yield "zarf-list.tar.part000", b"["
+
+
+def absent():
+    """Of what was cut a part is missing."""
+    parts = [*zarf_cut("zarf.tar.zst", zstd(zarf_package()))]
+    yield from parts[:1] + parts[2:]
+    yield from list(zarf_cut("zarf-last.tar.zst", zstd(zarf_package())))[:-1]
+
+
 def unsupported():
-    yield "gzip.tar.gz", gzip.compress(archive(FILES), mtime=0).ljust(BLOCK, b"\0")
-    yield "zstd.tar.zst", b"\x28\xb5\x2f\xfd".ljust(BLOCK, b"\0")
     yield "xz.tar.xz", b"\xfd7zXZ\0".ljust(BLOCK, b"\0")
+    yield "bzip2.tar.bz2", b"BZh9".ljust(BLOCK, b"\0")
     yield "layout-version.tar", archive([("oci-layout", b'{"imageLayoutVersion":"2.0.0"}'), *FILES[1:]])
 
 
@@ -323,8 +390,10 @@ def main():
         (directory / f"bad-docker-{name}.tar").write_bytes(data)
     for name, data in bad():
         (directory / f"bad-{name}.tar").write_bytes(data)
-    for name, data in unsupported():
-        (directory / f"unsupported-{name}").write_bytes(data)
+    for kind, files in (("ok", good_packed()), ("bad", bad_packed()), ("absent", absent()),
+                        ("unsupported", unsupported())):
+        for name, data in files:
+            (directory / f"{kind}-{name}").write_bytes(data)
 
 
 if __name__ == "__main__":

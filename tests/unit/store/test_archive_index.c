@@ -57,6 +57,27 @@ static void check_unsupported(const char *path, const char *name)
 	check_refused(path, name, OCI_E_UNSUPPORTED);
 }
 
+static void check_absent(const char *path, const char *name)
+{
+	check_refused(path, name, OCI_E_NOT_FOUND);
+}
+
+static void every_archive_that_lacks_a_part_is_named_so(void **state)
+{
+	for_each_archive(*state, "absent-", check_absent);
+}
+
+static void what_was_cut_is_found_by_its_own_name(void **state)
+{
+	static const char *const names[] = {"zarf-cut.tar.zst", "haul-cut.tar"};
+
+	for (size_t i = 0; i < 2; i++) {
+		oci_autofree char *path = oci_str_printf("%s/ok-%s", (char *)*state, names[i]);
+
+		check_good(path, names[i]);
+	}
+}
+
 static void every_ok_archive_opens(void **state)
 {
 	for_each_archive(*state, "ok-", check_good);
@@ -72,6 +93,11 @@ static void every_unsupported_archive_is_named_so(void **state)
 	for_each_archive(*state, "unsupported-", check_unsupported);
 }
 
+static void input_free(struct oci_archive_input **input)
+{
+	oci_archive_input_free(*input);
+}
+
 /* Whatever one byte becomes: refused, or every blob lies where it may. */
 static void check_every_flip(const char *path)
 {
@@ -84,11 +110,12 @@ static void check_every_flip(const char *path)
 	assert_true(len > 4096);
 	assert_int_equal(write(copy, bytes, len), len);
 	for (size_t i = 0; i < 3 * (size_t)len; i++) {
-		struct oci_archive_index index;
+		OCI_CLEANUP(input_free) struct oci_archive_input *input = oci_archive_input_take(dup(copy), NULL);
+		struct oci_archive_index index = {0};
 		char changed = bytes[i / 3] ^ (char)flips[i % 3];
 
 		assert_int_equal(pwrite(copy, &changed, 1, i / 3), 1);
-		if (oci_archive_index_read(copy, &index, NULL) == 0)
+		if (input && oci_archive_index_read(input, &index, NULL) == 0)
 			for (size_t b = 0; b < index.count; b++)
 				assert_true(index.blobs[b].offset + index.blobs[b].size_bytes <=
 					(index.blobs[b].in_memory ? index.documents.len : (size_t)len));
@@ -129,6 +156,8 @@ int main(void)
 		cmocka_unit_test(every_ok_archive_opens),
 		cmocka_unit_test(every_bad_archive_is_refused),
 		cmocka_unit_test(every_unsupported_archive_is_named_so),
+		cmocka_unit_test(every_archive_that_lacks_a_part_is_named_so),
+		cmocka_unit_test(what_was_cut_is_found_by_its_own_name),
 		cmocka_unit_test(no_changed_byte_leads_outside),
 		cmocka_unit_test(no_changed_byte_of_a_docker_archive_leads_outside),
 		cmocka_unit_test(a_missing_archive_is_not_found),
