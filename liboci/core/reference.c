@@ -17,6 +17,7 @@
 
 #define DOCKER_ARCHIVE_FORM "docker-archive:FILE[:tag] or docker-archive:FILE:name:tag"
 #define BUNDLE_FORM "bundle:FILE[:tag] or bundle:FILE:host/repository:tag"
+#define FULL_NAME_FORM "FILE[:tag] or FILE:host/repository:tag"
 #define FORMS "host/repository[:tag], oci:DIR[:tag], oci-archive:FILE[:tag], docker-archive:FILE[:name:tag] or bundle:FILE[:tag]"
 
 static const struct scheme {
@@ -266,10 +267,46 @@ static char *find_digest(char *text)
 	return NULL;
 }
 
+/* A tag, or a name that ends in one, as it stands. */
+static int take_full_name(char *text, char **ret, struct oci_error *err)
+{
+	char shown[OCI_STR_ESCAPE_MAX];
+	const char *colon = strrchr(text, ':');
+	if (!oci_reference_tag_ok(colon ? colon + 1 : text))
+		return oci_fail(err, OCI_E_USAGE, "'%s' is neither a tag nor a name with a tag, write " FULL_NAME_FORM,
+			oci_str_escape(text, shown));
+	return oci_str_set(ret, text, err);
+}
+
+/* Behind the name of an archive may stand a full name: FILE.tar:host/repository:tag. */
+static char *find_archive_name(char *text)
+{
+	static const char *const ends[] = {".tar", ".tgz", ".gz", ".zst", ".part000"};
+
+	for (char *colon = strchr(text, ':'); colon; colon = strchr(colon + 1, ':'))
+		for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+			size_t len = strlen(ends[i]);
+
+			if ((size_t)(colon - text) > len && strncmp(colon - len, ends[i], len) == 0 &&
+				strchr(colon, '/'))
+				return colon;
+		}
+	return NULL;
+}
+
 /* PATH[:tag][@digest]; `text` is cut to pieces. */
 static int parse_local(char *text, struct oci_reference *ref, struct oci_error *err)
 {
-	if (cut_digest(find_digest(text), &ref->digest, err) < 0 || cut_tag(text, &ref->tag, err) < 0)
+	char *name = NULL;
+	if (cut_digest(find_digest(text), &ref->digest, err) < 0)
+		return -1;
+	if (ref->transport == OCI_TRANSPORT_ARCHIVE)
+		name = find_archive_name(text);
+	if (name) {
+		*name = '\0';
+		return take_full_name(name + 1, &ref->tag, err) < 0 ? -1 : oci_str_set(&ref->path, text, err);
+	}
+	if (cut_tag(text, &ref->tag, err) < 0)
 		return -1;
 	if (*text == '\0')
 		return oci_fail(err, OCI_E_USAGE, "a path is missing, write %s",
@@ -303,17 +340,6 @@ static int take_docker_name(char *text, char **ret, struct oci_error *err)
 	return *ret ? 0 : oci_fail_nomem(err);
 }
 
-/* A tag, or a name that ends in one, as it stands. */
-static int take_bundle_name(char *text, char **ret, struct oci_error *err)
-{
-	char shown[OCI_STR_ESCAPE_MAX];
-	const char *colon = strrchr(text, ':');
-	if (!oci_reference_tag_ok(colon ? colon + 1 : text))
-		return oci_fail(err, OCI_E_USAGE, "'%s' is neither a tag nor a name with a tag, write " BUNDLE_FORM,
-			oci_str_escape(text, shown));
-	return oci_str_set(ret, text, err);
-}
-
 /* PATH[:tag|:name:tag][@digest]; `text` is cut to pieces. */
 static int parse_named(char *text, struct oci_reference *ref, struct oci_error *err)
 {
@@ -325,7 +351,7 @@ static int parse_named(char *text, struct oci_reference *ref, struct oci_error *
 		*colon = '\0';
 	if (*text == '\0')
 		return oci_fail(err, OCI_E_USAGE, "a path is missing, write %s", docker ? DOCKER_ARCHIVE_FORM : BUNDLE_FORM);
-	if (colon && (docker ? take_docker_name : take_bundle_name)(colon + 1, &ref->tag, err) < 0)
+	if (colon && (docker ? take_docker_name : take_full_name)(colon + 1, &ref->tag, err) < 0)
 		return -1;
 	return oci_str_set(&ref->path, text, err);
 }

@@ -2,7 +2,8 @@
  *
  *     host/repo[:tag][@sha256:…]         registry; also docker://… and oci://host/…
  *     oci:DIR[:tag][@sha256:…]           OCI layout directory
- *     oci-archive:FILE[:tag][@sha256:…]  tar of an OCI layout
+ *     oci-archive:FILE[:tag|:name:tag][@sha256:…]
+ *                                        tar of an OCI layout, of Zarf, of Hauler
  *     docker-archive:FILE[:tag|:name:tag][@sha256:…]
  *                                        what docker save, podman save and skopeo write
  *     bundle:FILE[:tag|:name:tag][@sha256:…]
@@ -13,7 +14,8 @@
  * under library/. Names and tags follow the distribution-spec grammar, a host
  * and repository together are at most 255 bytes. The tag of a layout or
  * archive is what follows the last ':' and has no '/'; only @sha256: and
- * @sha512: begin a digest there, any other '@' belongs to the path. In
+ * @sha512: begin a digest there, any other '@' belongs to the path. Behind
+ * FILE.tar, .tgz, .gz, .zst and .part000 of oci-archive: a full name may stand. In
  * docker-archive: FILE ends at the first ':', and a name is one of Docker's:
  * "busybox" is "docker.io/library/busybox". Both kinds of archive are known by
  * their content, so either transport reads either; docker-archive: is not

@@ -206,6 +206,18 @@ static int archive_tags(struct oci_store *s, struct oci_strings *ret, struct oci
 	return oci_index_tags(&index, ret, err);
 }
 
+static int archive_referrers(struct oci_store *s, const struct oci_digest *subject, const char *artifact_type,
+	struct oci_manifest *ret, bool *known, struct oci_error *err)
+{
+	struct archive *a = (struct archive *)s;
+
+	(void)artifact_type;
+	*known = false;
+	if (a->mode != OCI_STORE_READ)
+		return 0;
+	return oci_index_referrers(s, &a->members.text, subject, size_of, ret, known, err);
+}
+
 /* Unpacking goes from the front to the back alone. */
 static bool archive_order(struct oci_store *s, const struct oci_descriptor *d, uint64_t *ret)
 {
@@ -244,6 +256,7 @@ static const struct oci_store_ops archive_ops = {
 	.resolve = archive_resolve,
 	.tag = archive_tag,
 	.tags = archive_tags,
+	.referrers = archive_referrers,
 	.order = archive_order,
 	.finish = archive_finish,
 	.close = archive_close,

@@ -1,5 +1,6 @@
 #include "store/index.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -42,15 +43,36 @@ static bool has_tag(const char *full_name, const char *name)
 	return before == 0 || full_name[before - 1] == ':';
 }
 
+static const char *name_of(const struct oci_descriptor *entry)
+{
+	return oci_annotations_get(&entry->annotations, OCI_INDEX_REF_NAME);
+}
+
+/* What Hauler says an entry is to the image of its name: "sigs", "referrers/…";
+ * NULL: it is the image. */
+static const char *role_of(const struct oci_descriptor *entry)
+{
+	static const char *const prefixes[] = {"dev.hauler/", "dev.cosignproject.cosign/"};
+	const char *kind = oci_annotations_get(&entry->annotations, "kind");
+
+	for (size_t i = 0; kind && i < sizeof prefixes / sizeof *prefixes; i++)
+		if (oci_str_starts(kind, prefixes[i]) && !oci_str_starts(kind + strlen(prefixes[i]), "image"))
+			return kind + strlen(prefixes[i]);
+	return NULL;
+}
+
 /* How well an entry fits a name: 2 exactly, 1 by its full name, 0 not. */
 static int fit(const struct oci_descriptor *entry, const char *name)
 {
-	const char *ref_name = oci_annotations_get(&entry->annotations, OCI_INDEX_REF_NAME);
+	const char *ref_name = name_of(entry);
 
+	if (role_of(entry))
+		return 0;
 	if (ref_name && strcmp(ref_name, name) == 0)
 		return 2;
 	return has_tag(ref_name, name) ||
-		has_tag(oci_annotations_get(&entry->annotations, OCI_INDEX_FULL_NAME), name);
+		has_tag(oci_annotations_get(&entry->annotations, OCI_INDEX_FULL_NAME), name) ||
+		has_tag(oci_annotations_get(&entry->annotations, OCI_INDEX_BASE_NAME), name);
 }
 
 static int find_named(const struct oci_manifest *index, const char *name,
@@ -79,13 +101,68 @@ static int find_named(const struct oci_manifest *index, const char *name,
 	return 0;
 }
 
-/* The one image that all entries name, or NULL. */
+/* Has the image with this digest the name of `entry`? */
+static bool belongs_to(const struct oci_manifest *index, const struct oci_descriptor *entry,
+	const struct oci_digest *image)
+{
+	const char *name = name_of(entry);
+
+	for (size_t i = 0; name && i < index->manifest_count; i++) {
+		const struct oci_descriptor *other = &index->manifests[i];
+
+		if (!role_of(other) && oci_digest_equal(&other->digest, image) && name_of(other) &&
+			strcmp(name_of(other), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* sha256-<hex>.sig and its like, where no entry has that name; NULL: there is none. */
+static const struct oci_descriptor *find_signature(const struct oci_manifest *index, const char *name)
+{
+	static const struct {
+		const char *end, *role;
+	} kinds[] = {{".sig", "sigs"}, {".att", "atts"}, {".sbom", "sboms"}};
+	char text[OCI_DIGEST_TEXT_MAX];
+	struct oci_digest image;
+	const char *end = strrchr(name, '.');
+
+	if (!oci_str_starts(name, "sha256-") || !end || (size_t)(end - name) >= sizeof text)
+		return NULL;
+	snprintf(text, sizeof text, "sha256:%.*s", (int)(end - name - 7), name + 7);
+	if (oci_digest_parse(text, &image, NULL) < 0)
+		return NULL;
+	for (size_t i = 0; i < index->manifest_count; i++) {
+		const struct oci_descriptor *entry = &index->manifests[i];
+		const char *role = role_of(entry);
+
+		for (size_t k = 0; role && k < sizeof kinds / sizeof *kinds; k++)
+			if (strcmp(role, kinds[k].role) == 0 && strcmp(end, kinds[k].end) == 0 &&
+				belongs_to(index, entry, &image))
+				return entry;
+	}
+	return NULL;
+}
+
+/* The one image that all entries name, or NULL. Where some have names, the others
+ * are parts of those, as zot lists them. */
 static const struct oci_descriptor *only_entry(const struct oci_manifest *index)
 {
-	for (size_t i = 1; i < index->manifest_count; i++)
-		if (!oci_digest_equal(&index->manifests[0].digest, &index->manifests[i].digest))
+	const struct oci_descriptor *only = NULL;
+	bool named = false;
+
+	for (size_t i = 0; i < index->manifest_count; i++)
+		named = named || name_of(&index->manifests[i]);
+	for (size_t i = 0; i < index->manifest_count; i++) {
+		const struct oci_descriptor *entry = &index->manifests[i];
+
+		if (role_of(entry) || (named && !name_of(entry)))
+			continue;
+		if (only && !oci_digest_equal(&only->digest, &entry->digest))
 			return NULL;
-	return index->manifest_count ? &index->manifests[0] : NULL;
+		only = entry;
+	}
+	return only;
 }
 
 int oci_index_find(const struct oci_buf *text, const char *name, struct oci_descriptor *ret, bool *found,
@@ -96,8 +173,8 @@ int oci_index_find(const struct oci_buf *text, const char *name, struct oci_desc
 
 	if (parse_entries(text, &index, err) < 0 || find_named(&index, name, &entry, err) < 0)
 		return -1;
-	if (!entry && strcmp(name, "latest") == 0)
-		entry = only_entry(&index);
+	if (!entry)
+		entry = strcmp(name, "latest") == 0 ? only_entry(&index) : find_signature(&index, name);
 	if (entry && oci_descriptor_copy(ret, entry, err) < 0)
 		return -1;
 	*found = entry != NULL;
@@ -158,6 +235,29 @@ int oci_index_resolve(struct oci_store *s, const struct oci_buf *text, const cha
 		return -1;
 	if (!found)
 		return oci_fail(err, OCI_E_NOT_FOUND, "no image is named '%s'", oci_str_escape(name, shown));
+	return 0;
+}
+
+int oci_index_referrers(struct oci_store *s, const struct oci_buf *text, const struct oci_digest *subject,
+	oci_index_size_fn size_of, struct oci_manifest *ret, bool *known, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_manifest_clear) struct oci_manifest index = {0};
+
+	*known = false;
+	if (parse_entries(text, &index, err) < 0)
+		return -1;
+	for (size_t i = 0; i < index.manifest_count; i++) {
+		const struct oci_descriptor *entry = &index.manifests[i];
+		const char *role = role_of(entry);
+		struct oci_descriptor *added;
+
+		if (!role || !oci_str_starts(role, "referrers") || !belongs_to(&index, entry, subject))
+			continue;
+		added = oci_manifest_add_manifest(ret, err);
+		if (!added || describe_blob(s, &entry->digest, size_of, added, err) < 0)
+			return -1;
+		*known = true;
+	}
 	return 0;
 }
 
@@ -266,9 +366,9 @@ int oci_index_tags(const struct oci_buf *text, struct oci_strings *ret, struct o
 	if (parse_entries(text, &index, err) < 0)
 		return -1;
 	for (size_t i = 0; i < index.manifest_count; i++) {
-		const char *name = oci_annotations_get(&index.manifests[i].annotations, OCI_INDEX_REF_NAME);
+		const char *name = name_of(&index.manifests[i]);
 
-		if (!name || oci_strings_has(ret, name))
+		if (!name || role_of(&index.manifests[i]) || oci_strings_has(ret, name))
 			continue;
 		if (oci_strings_add(ret, name, err) < 0)
 			return -1;

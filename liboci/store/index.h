@@ -2,8 +2,12 @@
  *
  * spec: OCI image-spec image-layout.md. A name is the annotation
  * org.opencontainers.image.ref.name of an entry; a full name whose tag is the
- * wanted one (`host/repo:tag`) in it or in io.containerd.image.name counts
- * when no entry has exactly that name.
+ * wanted one (`host/repo:tag`) in it, in io.containerd.image.name or in
+ * org.opencontainers.image.base.name counts when no entry has exactly that name.
+ *
+ * Hauler gives a signature the name of its image and says in the annotation
+ * `kind` what it is. Such an entry is found as sha256-<hex of the image>.sig, .att
+ * or .sbom, or among the image's referrers.
  *
  * All functions go from text to text and touch no file: layout, archive and
  * memory each keep the text in their own way.
@@ -27,6 +31,7 @@
 /* The annotations that hold a name and a full name. */
 #define OCI_INDEX_REF_NAME "org.opencontainers.image.ref.name"
 #define OCI_INDEX_FULL_NAME "io.containerd.image.name"
+#define OCI_INDEX_BASE_NAME "org.opencontainers.image.base.name"
 
 /* Version 1 of the layout, else OCI_E_FORMAT or OCI_E_UNSUPPORTED. */
 int oci_index_check_layout(const struct oci_buf *oci_layout, struct oci_error *err);
@@ -49,6 +54,11 @@ int oci_index_find(const struct oci_buf *text, const char *name, struct oci_desc
  * With `d` NULL the entry is taken out; a digest text is then all of that digest. */
 int oci_index_set(const struct oci_buf *text, const struct oci_descriptor *d, const char *tag,
 	struct oci_buf *out, struct oci_error *err);
+
+/* What oci_store_ops.referrers promises: what Hauler has listed with the image
+ * `subject`; *known false when it has nothing. */
+int oci_index_referrers(struct oci_store *s, const struct oci_buf *text, const struct oci_digest *subject,
+	oci_index_size_fn size_of, struct oci_manifest *ret, bool *known, struct oci_error *err);
 
 /* Add the names in the order of the entries, each once. */
 int oci_index_tags(const struct oci_buf *text, struct oci_strings *ret, struct oci_error *err);

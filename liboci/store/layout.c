@@ -235,6 +235,17 @@ static int layout_tags(struct oci_store *s, struct oci_strings *ret, struct oci_
 	return oci_index_tags(&index, ret, err);
 }
 
+static int layout_referrers(struct oci_store *s, const struct oci_digest *subject, const char *artifact_type,
+	struct oci_manifest *ret, bool *known, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_buf_clear) struct oci_buf index = {0};
+
+	(void)artifact_type;
+	if (read_index(root_of(s), &index, err) < 0)
+		return -1;
+	return oci_index_referrers(s, &index, subject, size_of, ret, known, err);
+}
+
 /* The descriptor that holds the lock; closing it releases. NFS wants it
  * writable, a directory shared by a group may allow reading only. */
 static int lock_layout(int root, struct oci_error *err)
@@ -329,6 +340,7 @@ static const struct oci_store_ops layout_ops = {
 	.resolve = layout_resolve,
 	.tag = layout_tag,
 	.tags = layout_tags,
+	.referrers = layout_referrers,
 	.untag = layout_untag,
 	.finish = layout_finish,
 	.close = layout_close,
