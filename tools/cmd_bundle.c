@@ -91,12 +91,15 @@ static int print_create(const struct invocation *inv, const struct oci_bundle_cr
 	struct oci_error *err)
 {
 	const struct bundle_flags *flags = inv->flags;
-	char bytes[OCI_STR_SIZE_MAX], needed[OCI_STR_SIZE_MAX], kept[OCI_STR_SIZE_MAX];
+	char bytes[OCI_STR_SIZE_MAX], part[OCI_STR_SIZE_MAX];
 
-	oci_event_note(inv->observer, "%zu images, %zu blobs: %s in %zu files (%s of it were there); "
-		"%zu blobs of %s are expected on the far side", report->images.count, report->blob_count,
-		oci_str_size(report->bundle_bytes, bytes), report->carried, oci_str_size(report->kept_bytes, kept),
-		report->needed_count, oci_str_size(report->needed_bytes, needed));
+	oci_event_note(inv->observer, "%zu images, %zu blobs: %s in %zu files", report->images.count, report->blob_count,
+		oci_str_size(report->bundle_bytes, bytes), report->carried);
+	if (report->kept_bytes)
+		oci_event_note(inv->observer, "%s of it had been written before", oci_str_size(report->kept_bytes, part));
+	if (report->needed_count)
+		oci_event_note(inv->observer, "%zu blobs, %s, are not in it: the far side has them", report->needed_count,
+			oci_str_size(report->needed_bytes, part));
 	if (flags->output_group.json)
 		return print_create_json(report, err);
 	for (size_t i = 0; i < report->carried; i++) {

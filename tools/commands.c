@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "suggest.h"
 
+extern const struct command cmd_bundle;
 extern const struct command cmd_check;
 extern const struct command cmd_completion;
 extern const struct command cmd_cp;
@@ -13,6 +14,7 @@ extern const struct command cmd_diff;
 extern const struct command cmd_doctor;
 extern const struct command cmd_help;
 extern const struct command cmd_inspect;
+extern const struct command cmd_load;
 extern const struct command cmd_login;
 extern const struct command cmd_logout;
 extern const struct command cmd_ls;
@@ -30,6 +32,8 @@ const struct command *const commands[] = {
 	&cmd_pull,
 	&cmd_cp,
 	&cmd_mirror,
+	&cmd_bundle,
+	&cmd_load,
 	&cmd_check,
 	&cmd_inspect,
 	&cmd_ls,

@@ -19,5 +19,6 @@ struct load_request {
 	uint64_t jobs;
 };
 
-/* Loads, and prints the images that are there now. */
+/* The files before the last operand go to where that says; prints
+ * the images that are there now. */
 int load_run(const struct invocation *inv, const struct load_request *request, struct oci_error *err);

@@ -23,7 +23,7 @@ static int add(struct oci_bundle_base *base, const struct oci_digest *digest, st
 	return 0;
 }
 
-static int walk(const char *reference, const struct oci_store_options *store, struct oci_bundle_graph *graph,
+static int walk(const char *reference, const struct oci_store_options *store, struct oci_graph *graph,
 	struct oci_error *err)
 {
 	OCI_CLEANUP(oci_bundle_images_clear) struct oci_bundle_images images = {0};
@@ -31,7 +31,7 @@ static int walk(const char *reference, const struct oci_store_options *store, st
 	if (oci_bundle_images_open_all(&images, reference, store, err) < 0)
 		return -1;
 	for (size_t i = 0; i < images.count; i++)
-		if (oci_bundle_graph_add(graph, images.items[i].store, &images.items[i].root, false, err) < 0)
+		if (oci_graph_add(graph, images.items[i].store, &images.items[i].root, false, err) < 0)
 			return oci_fail_side(err, OCI_SIDE_SOURCE);
 	return 0;
 }
@@ -39,9 +39,9 @@ static int walk(const char *reference, const struct oci_store_options *store, st
 int oci_bundle_base_add(struct oci_bundle_base *base, const char *reference, const struct oci_store_options *store,
 	struct oci_error *err)
 {
-	OCI_CLEANUP(oci_bundle_graph_clear) struct oci_bundle_graph graph;
+	OCI_CLEANUP(oci_graph_clear) struct oci_graph graph;
 
-	oci_bundle_graph_init(&graph);
+	oci_graph_init(&graph);
 	if (walk(reference, store, &graph, err) < 0)
 		return -1;
 	for (size_t i = 0; i < graph.count; i++)
@@ -109,10 +109,10 @@ void oci_bundle_base_clear(struct oci_bundle_base *base)
 int oci_bundle_base_list(const struct oci_strings *references, const struct oci_store_options *store,
 	struct oci_buf *out, struct oci_error *err)
 {
-	OCI_CLEANUP(oci_bundle_graph_clear) struct oci_bundle_graph graph;
+	OCI_CLEANUP(oci_graph_clear) struct oci_graph graph;
 	char text[OCI_DIGEST_TEXT_MAX];
 
-	oci_bundle_graph_init(&graph);
+	oci_graph_init(&graph);
 	for (size_t i = 0; i < references->count; i++)
 		if (walk(references->items[i], store, &graph, err) < 0)
 			return -1;

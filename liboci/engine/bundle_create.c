@@ -14,10 +14,10 @@ struct job {
 	const struct oci_bundle_create_options *options;
 	struct oci_bundle_create_report *report;
 	struct oci_bundle_images images;
-	struct oci_bundle_graph graph;
+	struct oci_graph graph;
 	struct oci_bundle_base base;
 	struct oci_store *memory; /* of the lists of referrers that the bundle has to have */
-	struct oci_bundle_tag *lists;
+	struct oci_graph_tag *lists;
 	size_t list_count;
 	struct oci_bundle_map map;
 	struct oci_bundle_parts parts;
@@ -34,7 +34,7 @@ struct copy {
 static int add_tagged_images(struct job *job, size_t images, struct oci_error *err)
 {
 	for (size_t i = 0; i < job->graph.tag_count; i++) {
-		const struct oci_bundle_tag *tag = &job->graph.tags[i];
+		const struct oci_graph_tag *tag = &job->graph.tags[i];
 		const struct oci_bundle_image *image = &job->images.items[tag->root];
 
 		if (tag->root < images && oci_bundle_images_add(&job->images, image->store, &tag->descriptor,
@@ -45,7 +45,7 @@ static int add_tagged_images(struct job *job, size_t images, struct oci_error *e
 }
 
 /* What refers to a manifest is found in a layout by the index under sha256-<hex>. */
-static int write_list(struct job *job, const struct oci_bundle_referrers *of, struct oci_bundle_tag *ret,
+static int write_list(struct job *job, const struct oci_graph_referrers *of, struct oci_graph_tag *ret,
 	struct oci_error *err)
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf text;
@@ -59,7 +59,7 @@ static int write_list(struct job *job, const struct oci_bundle_referrers *of, st
 		oci_descriptor_of(OCI_MT_INDEX, text.data, text.len, &ret->descriptor, err) < 0 ||
 		oci_store_write(job->memory, &ret->descriptor, text.data, text.len, err) < 0)
 		return -1;
-	return oci_bundle_graph_put(&job->graph, job->memory, &ret->descriptor, OCI_BUNDLE_MANIFEST, NULL, err);
+	return oci_graph_put(&job->graph, job->memory, &ret->descriptor, OCI_GRAPH_MANIFEST, NULL, err);
 }
 
 static int write_lists(struct job *job, struct oci_error *err)
@@ -89,13 +89,13 @@ static int list_images(struct job *job, struct oci_error *err)
 			return -1;
 	count = job->images.count;
 	for (size_t i = 0; i < count; i++) {
-		if (oci_bundle_graph_add(&job->graph, job->images.items[i].store, &job->images.items[i].root,
+		if (oci_graph_add(&job->graph, job->images.items[i].store, &job->images.items[i].root,
 			    options->referrers, err) < 0)
 			return oci_fail_side(err, OCI_SIDE_SOURCE);
 	}
 	if (add_tagged_images(job, count, err) < 0 || write_lists(job, err) < 0)
 		return -1;
-	return oci_bundle_graph_sort(&job->graph, err);
+	return oci_graph_sort(&job->graph, err);
 }
 
 static int list_base(struct job *job, struct oci_error *err)
@@ -116,9 +116,9 @@ static int make_map(struct job *job, struct oci_error *err)
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf index = {0};
 
 	for (size_t i = 0; i < job->graph.count; i++) {
-		const struct oci_bundle_node *node = &job->graph.nodes[i];
+		const struct oci_graph_node *node = &job->graph.nodes[i];
 		const struct oci_descriptor *d = &node->descriptor;
-		bool document = node->kind == OCI_BUNDLE_MANIFEST;
+		bool document = node->kind == OCI_GRAPH_MANIFEST;
 		bool needed = !document && oci_bundle_base_has(&job->base, &d->digest);
 
 		if ((needed ? oci_bundle_map_need : oci_bundle_map_add)(&job->map, &d->digest, d->size_bytes, err) < 0)
@@ -132,7 +132,7 @@ static int make_map(struct job *job, struct oci_error *err)
 	return oci_bundle_parts_plan(&job->map, job->options->part_bytes, &job->parts, err);
 }
 
-static int fetch(struct copy *copy, const struct oci_bundle_node *node, size_t item, struct oci_error *err)
+static int fetch(struct copy *copy, const struct oci_graph_node *node, size_t item, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_reader_cleanup) struct oci_reader *reader = NULL;
 	const struct oci_bundle_create_options *options = copy->job->options;
@@ -144,7 +144,7 @@ static int fetch(struct copy *copy, const struct oci_bundle_node *node, size_t i
 }
 
 /* Bytes may change on their way: once more. */
-static int fetch_twice(struct copy *copy, const struct oci_bundle_node *node, size_t item, struct oci_error *err)
+static int fetch_twice(struct copy *copy, const struct oci_graph_node *node, size_t item, struct oci_error *err)
 {
 	struct oci_error first = {0};
 
@@ -160,7 +160,7 @@ static int copy_blob(struct copy *copy, size_t item, struct oci_error *err)
 {
 	struct job *job = copy->job;
 	const struct oci_bundle_blob *blob = &job->map.blobs[item];
-	const struct oci_bundle_node *node = oci_bundle_graph_find(&job->graph, &blob->digest);
+	const struct oci_graph_node *node = oci_graph_find(&job->graph, &blob->digest);
 	char text[OCI_DIGEST_TEXT_MAX];
 	bool kept = false;
 
@@ -263,7 +263,7 @@ static void job_clear(struct job *job)
 	free(job->lists);
 	oci_bundle_map_clear(&job->map);
 	oci_bundle_base_clear(&job->base);
-	oci_bundle_graph_clear(&job->graph);
+	oci_graph_clear(&job->graph);
 	oci_bundle_images_clear(&job->images);
 	oci_store_close(job->memory);
 }
@@ -276,7 +276,7 @@ int oci_bundle_create(const struct oci_bundle_create_options *options, struct oc
 	struct oci_error own = {0};
 
 	*ret = (struct oci_bundle_create_report){0};
-	oci_bundle_graph_init(&job.graph);
+	oci_graph_init(&job.graph);
 	oci_bundle_map_init(&job.map);
 	if (run(&job, &own) == 0)
 		return 0;

@@ -1,7 +1,7 @@
 /* bundle_create.h - images into files that are carried to where no network is
  *
  * spec: spec/bundle.md. What the references lead to is listed first
- * (bundle_graph.h), less what the far side has; that gives the map, and the map
+ * (graph.h), less what the far side has; that gives the map, and the map
  * every place in the files. Then the blobs are copied, several at once, each
  * verified on its way, straight to their places; what a run that was ended has
  * written is hashed and kept (bundle_write.h).

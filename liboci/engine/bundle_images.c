@@ -145,28 +145,39 @@ static int add_all(struct oci_bundle_images *images, struct oci_store *store, co
 	return 0;
 }
 
+static int open_reference(struct oci_bundle_images *images, const struct oci_reference *ref,
+	const struct oci_store_options *options, bool all, struct oci_error *err)
+{
+	struct oci_store *store = oci_store_open(ref, OCI_STORE_READ, options, err);
+	char name[OCI_DIGEST_TEXT_MAX];
+	size_t before = images->count;
+	bool named = ref->tag || ref->digest.alg;
+
+	if (!store || keep_store(images, store, err) < 0)
+		return -1;
+	if (!named && (all || ref->transport != OCI_TRANSPORT_REGISTRY) && add_all(images, store, ref, err) < 0)
+		return -1;
+	if (images->count > before || (!named && all))
+		return 0;
+	return add_resolved(images, store, ref, oci_image_name(ref, name), err);
+}
+
 static int open_images(struct oci_bundle_images *images, const char *text, const struct oci_store_options *options,
 	bool all, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_reference_clear) struct oci_reference ref = {0};
-	struct oci_store *store;
-	char name[OCI_DIGEST_TEXT_MAX];
-	size_t before = images->count;
-	bool named;
 
 	if (oci_reference_parse(text, &ref, err) < 0)
 		return -1;
-	store = oci_store_open(&ref, OCI_STORE_READ, options, err);
-	if (!store || keep_store(images, store, err) < 0)
-		return oci_fail_side(err, OCI_SIDE_SOURCE);
-	named = ref.tag || ref.digest.alg;
-	if (!named && (all || ref.transport != OCI_TRANSPORT_REGISTRY) && add_all(images, store, &ref, err) < 0)
-		return oci_fail_side(err, OCI_SIDE_SOURCE);
-	if (images->count > before || (!named && all))
-		return 0;
-	if (add_resolved(images, store, &ref, oci_image_name(&ref, name), err) < 0)
-		return oci_fail_side(err, OCI_SIDE_SOURCE);
-	return 0;
+	return open_reference(images, &ref, options, all, err) < 0 ? oci_fail_side(err, OCI_SIDE_SOURCE) : 0;
+}
+
+int oci_bundle_images_open_file(struct oci_bundle_images *images, const char *path,
+	const struct oci_store_options *options, struct oci_error *err)
+{
+	const struct oci_reference ref = {.transport = OCI_TRANSPORT_BUNDLE, .path = (char *)path};
+
+	return open_reference(images, &ref, options, false, err) < 0 ? oci_fail_side(err, OCI_SIDE_SOURCE) : 0;
 }
 
 int oci_bundle_images_open(struct oci_bundle_images *images, const char *text,
@@ -227,7 +238,7 @@ static int add_plain(struct oci_manifest *index, const struct oci_descriptor *d,
 	return 0;
 }
 
-int oci_bundle_images_index(const struct oci_bundle_images *images, const struct oci_bundle_tag *lists,
+int oci_bundle_images_index(const struct oci_bundle_images *images, const struct oci_graph_tag *lists,
 	size_t list_count, struct oci_buf *ret, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_manifest_clear) struct oci_manifest index = {.is_index = true};
@@ -252,6 +263,11 @@ char *oci_bundle_image_text(const struct oci_bundle_image *image, bool pinned)
 	oci_digest_format(&image->root.digest, digest);
 	return oci_str_printf("%s%s%s%s%s", name, *name && *tag ? ":" : "", tag, pinned ? "@" : "",
 		pinned ? digest : "");
+}
+
+bool oci_bundle_image_is_signature(const struct oci_bundle_image *image)
+{
+	return image->tag && oci_str_starts(image->tag, LIST_PREFIX) && strchr(image->tag, '.');
 }
 
 void oci_bundle_images_clear(struct oci_bundle_images *images)

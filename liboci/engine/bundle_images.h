@@ -10,7 +10,7 @@
  */
 #pragma once
 
-#include "engine/bundle_graph.h"
+#include "engine/graph.h"
 
 struct oci_bundle_image {
 	struct oci_descriptor root;
@@ -32,6 +32,9 @@ int oci_bundle_images_open(struct oci_bundle_images *images, const char *text,
 /* With all tags of a registry's repository when it is named without one. */
 int oci_bundle_images_open_all(struct oci_bundle_images *images, const char *text,
 	const struct oci_store_options *options, struct oci_error *err);
+/* All that a bundle or another archive of images holds. */
+int oci_bundle_images_open_file(struct oci_bundle_images *images, const char *path,
+	const struct oci_store_options *options, struct oci_error *err);
 int oci_bundle_images_add(struct oci_bundle_images *images, struct oci_store *store,
 	const struct oci_descriptor *root, const char *name, const char *tag, struct oci_error *err);
 /* Those that index.json lists, but for lists of referrers (sha256-<hex>). */
@@ -39,9 +42,11 @@ int oci_bundle_images_of_index(struct oci_bundle_images *images, struct oci_stor
 	const struct oci_buf *index, struct oci_error *err);
 /* index.json of the images and of `lists`, tag to descriptor; OCI_E_USAGE when
  * two that differ have the same name. */
-int oci_bundle_images_index(const struct oci_bundle_images *images, const struct oci_bundle_tag *lists,
+int oci_bundle_images_index(const struct oci_bundle_images *images, const struct oci_graph_tag *lists,
 	size_t list_count, struct oci_buf *ret, struct oci_error *err);
 /* HOST/REPO:TAG as far as it is known; with `pinned` the digest behind it. The
  * caller frees; NULL: out of memory. */
 char *oci_bundle_image_text(const struct oci_bundle_image *image, bool pinned);
+/* A signature's tag is made of a digest and stays what it is, wherever it goes. */
+bool oci_bundle_image_is_signature(const struct oci_bundle_image *image);
 void oci_bundle_images_clear(struct oci_bundle_images *images);

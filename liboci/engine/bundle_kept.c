@@ -172,31 +172,29 @@ static bool waits(const struct oci_bundle_kept *kept, const struct oci_bundle_bl
 	return kept->dir >= 0 && faccessat(kept->dir, blob_name(blob, name), R_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-bool oci_bundle_kept_has(const struct oci_bundle_kept *kept, const struct oci_bundle_blob *blob)
+size_t oci_bundle_kept_missing(const struct oci_bundle_kept *kept, const struct oci_bundle_blob *blob, bool *wanted)
 {
-	bool here, from_kept = false;
-	size_t number;
+	bool here, own = waits(kept, blob);
+	size_t number, missing = 0;
 
-	for (uint64_t at = 0; at < blob->size_bytes; at += piece_length(kept->set, blob, at, &number)) {
-		piece_length(kept->set, blob, at, &number);
-		here = kept->set->here[number - 1];
-		if (!here && !kept->taken[number - 1])
-			return false;
-		from_kept = from_kept || !here;
+	for (uint64_t at = 0; at < blob->size_bytes;) {
+		at += piece_length(kept->set, blob, at, &number);
+		here = kept->set->here[number - 1] || (own && kept->taken[number - 1]);
+		missing += !here;
+		if (wanted && !here)
+			wanted[number - 1] = true;
 	}
-	return !from_kept || waits(kept, blob);
+	return missing;
 }
 
-bool oci_bundle_kept_touches(const struct oci_bundle_kept *kept, const struct oci_bundle_blob *blob)
+void oci_bundle_kept_parts(const struct oci_bundle_kept *kept, const struct oci_bundle_blob *blob, bool *here)
 {
 	size_t number;
 
-	for (uint64_t at = 0; at < blob->size_bytes; at += piece_length(kept->set, blob, at, &number)) {
-		piece_length(kept->set, blob, at, &number);
-		if (kept->set->here[number - 1])
-			return true;
+	for (uint64_t at = 0; at < blob->size_bytes;) {
+		at += piece_length(kept->set, blob, at, &number);
+		here[number - 1] = here[number - 1] || kept->set->here[number - 1];
 	}
-	return false;
 }
 
 /* The directory, when there is something to put into it. */
@@ -237,6 +235,19 @@ static int save_piece(const struct oci_bundle_kept *kept, const struct oci_bundl
 	return n < 0 ? -1 : 0;
 }
 
+/* Does any of its bytes lie in a part that is here? */
+static bool touches(const struct oci_bundle_kept *kept, const struct oci_bundle_blob *blob)
+{
+	size_t number;
+
+	for (uint64_t at = 0; at < blob->size_bytes;) {
+		at += piece_length(kept->set, blob, at, &number);
+		if (kept->set->here[number - 1])
+			return true;
+	}
+	return false;
+}
+
 int oci_bundle_kept_save(struct oci_bundle_kept *kept, const struct oci_bundle_blob *blob, struct oci_error *err)
 {
 	oci_autoclose int fd = -1;
@@ -244,6 +255,8 @@ int oci_bundle_kept_save(struct oci_bundle_kept *kept, const struct oci_bundle_b
 	uint64_t length;
 	size_t number;
 
+	if (!touches(kept, blob))
+		return 0;
 	if (make_dir(kept, err) < 0)
 		return -1;
 	fd = oci_fs_open_beneath(kept->dir, blob_name(blob, name), O_RDWR | O_CREAT, FILE_MODE, err);
@@ -257,7 +270,7 @@ int oci_bundle_kept_save(struct oci_bundle_kept *kept, const struct oci_bundle_b
 	return oci_fs_sync(fd, err);
 }
 
-void oci_bundle_kept_forget(struct oci_bundle_kept *kept, const struct oci_bundle_blob *blob)
+void oci_bundle_kept_forget(const struct oci_bundle_kept *kept, const struct oci_bundle_blob *blob)
 {
 	char name[OCI_DIGEST_TEXT_MAX];
 

@@ -31,14 +31,14 @@ struct oci_bundle_kept {
 /* `to` is the destination in words: another one has another state. */
 int oci_bundle_kept_open(struct oci_bundle_kept *kept, const char *state_dir, struct oci_bundle_set *set,
 	const char *to, struct oci_error *err);
-/* Can all bytes of a blob be read, from parts or from what was kept? */
-bool oci_bundle_kept_has(const struct oci_bundle_kept *kept, const struct oci_bundle_blob *blob);
-/* Does any of its bytes lie in a part that is here? */
-bool oci_bundle_kept_touches(const struct oci_bundle_kept *kept, const struct oci_bundle_blob *blob);
-/* Its bytes that are here. The caller has checked those parts. */
+/* In how many pieces are bytes of a blob neither here nor kept? Sets those parts in `wanted` (may be NULL). */
+size_t oci_bundle_kept_missing(const struct oci_bundle_kept *kept, const struct oci_bundle_blob *blob, bool *wanted);
+/* Sets those parts in `here` that are here and hold bytes of it. */
+void oci_bundle_kept_parts(const struct oci_bundle_kept *kept, const struct oci_bundle_blob *blob, bool *here);
+/* Its bytes that are here, if any. The caller has checked those parts. */
 int oci_bundle_kept_save(struct oci_bundle_kept *kept, const struct oci_bundle_blob *blob, struct oci_error *err);
-/* It is at the destination. */
-void oci_bundle_kept_forget(struct oci_bundle_kept *kept, const struct oci_bundle_blob *blob);
+/* It is at the destination, or what was kept of it is no good. */
+void oci_bundle_kept_forget(const struct oci_bundle_kept *kept, const struct oci_bundle_blob *blob);
 int oci_bundle_kept_commit(struct oci_bundle_kept *kept, struct oci_error *err);
 void oci_bundle_kept_remove(struct oci_bundle_kept *kept);
 void oci_bundle_kept_close(struct oci_bundle_kept *kept);

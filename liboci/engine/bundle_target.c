@@ -5,11 +5,13 @@
 
 #include "base/cleanup.h"
 #include "core/grow.h"
+#include "engine/copy.h"
 
 struct placer {
 	const struct oci_bundle_images *images;
 	const struct oci_strings *maps;
 	const struct oci_store_options *options;
+	bool dry_run;
 	struct oci_bundle_targets *targets;
 	char *host;               /* NULL: `fixed` is where all goes */
 	struct oci_reference fixed;
@@ -19,12 +21,6 @@ static void placer_clear(struct placer *p)
 {
 	free(p->host);
 	oci_reference_clear(&p->fixed);
-}
-
-/* A signature's tag is made of a digest and stays what it is. */
-static bool is_signature(const struct oci_bundle_image *image)
-{
-	return image->tag && oci_str_starts(image->tag, "sha256-") && strchr(image->tag, '.');
 }
 
 static int parse_destination(struct placer *p, const char *to, struct oci_error *err)
@@ -63,7 +59,7 @@ static int check_fixed(const struct placer *p, struct oci_error *err)
 	for (size_t i = 0; i < p->images->count; i++) {
 		const struct oci_bundle_image *image = &p->images->items[i];
 
-		plain += !is_signature(image);
+		plain += !oci_bundle_image_is_signature(image);
 		if (image->name && first && strcmp(image->name, first) != 0)
 			return oci_fail(err, OCI_E_USAGE,
 				"the bundle has images of several names ('%s', '%s'): load it to a host alone", first,
@@ -141,11 +137,11 @@ static int find_target(struct placer *p, const struct oci_reference *ref, size_t
 		return oci_fail_nomem(err);
 	targets->items = items;
 	target = &items[targets->count++];
-	oci_bundle_graph_init(&target->graph);
+	oci_graph_init(&target->graph);
 	target->ref.transport = ref->transport;
 	if (oci_str_set(&target->ref.host, ref->host, err) < 0 || oci_str_set(&target->ref.path, ref->path, err) < 0)
 		return -1;
-	target->store = oci_store_open(ref, OCI_STORE_WRITE, p->options, err);
+	target->store = oci_copy_open(ref, p->dry_run, p->options, err);
 	return target->store ? 0 : -1;
 }
 
@@ -154,7 +150,7 @@ static int place(struct placer *p, size_t number, struct oci_error *err)
 	OCI_CLEANUP(oci_reference_clear) struct oci_reference own = {0};
 	const struct oci_bundle_image *image = &p->images->items[number];
 	struct oci_bundle_placing *placing = &p->targets->placings[number];
-	const char *tag = p->fixed.tag && !is_signature(image) ? p->fixed.tag : image->tag;
+	const char *tag = p->fixed.tag && !oci_bundle_image_is_signature(image) ? p->fixed.tag : image->tag;
 
 	if (p->host && parse_place(p, image, &own, err) < 0)
 		return -1;
@@ -172,9 +168,10 @@ static int place(struct placer *p, size_t number, struct oci_error *err)
 }
 
 int oci_bundle_targets_open(const struct oci_bundle_images *images, const char *to, const struct oci_strings *maps,
-	const struct oci_store_options *options, struct oci_bundle_targets *ret, struct oci_error *err)
+	const struct oci_store_options *options, bool dry_run, struct oci_bundle_targets *ret, struct oci_error *err)
 {
-	OCI_CLEANUP(placer_clear) struct placer p = {.images = images, .maps = maps, .options = options, .targets = ret};
+	OCI_CLEANUP(placer_clear) struct placer p = {
+		.images = images, .maps = maps, .options = options, .dry_run = dry_run, .targets = ret};
 
 	ret->placings = calloc(images->count + 1, sizeof *ret->placings);
 	if (!ret->placings)
@@ -192,7 +189,7 @@ int oci_bundle_targets_open(const struct oci_bundle_images *images, const char *
 void oci_bundle_targets_clear(struct oci_bundle_targets *targets)
 {
 	for (size_t i = 0; i < targets->count; i++) {
-		oci_bundle_graph_clear(&targets->items[i].graph);
+		oci_graph_clear(&targets->items[i].graph);
 		oci_store_close(targets->items[i].store);
 		oci_reference_clear(&targets->items[i].ref);
 	}

@@ -17,7 +17,7 @@
 struct oci_bundle_target {
 	struct oci_reference ref; /* without tag and digest */
 	struct oci_store *store;
-	struct oci_bundle_graph graph; /* of the images that go there */
+	struct oci_graph graph; /* of the images that go there */
 };
 
 struct oci_bundle_placing {
@@ -32,6 +32,7 @@ struct oci_bundle_targets {
 	size_t placing_count;
 };
 
+/* In a dry run nothing is made. *ret is zeroed before, and cleared after, also on failure. */
 int oci_bundle_targets_open(const struct oci_bundle_images *images, const char *to, const struct oci_strings *maps,
-	const struct oci_store_options *options, struct oci_bundle_targets *ret, struct oci_error *err);
+	const struct oci_store_options *options, bool dry_run, struct oci_bundle_targets *ret, struct oci_error *err);
 void oci_bundle_targets_clear(struct oci_bundle_targets *targets);
