@@ -17,6 +17,7 @@
 #define BLOB_PATH_MAX (BLOBS_DIR_MAX + OCI_DIGEST_TEXT_MAX)
 #define BLOB_PREFIX ".blob"
 #define LAYOUT_PREFIX ".layout"
+#define FLUSH_BYTES (8 * OCI_MIB)
 #define INDEX_PREFIX ".modelcar" /* of what oci_fs_write_file() makes */
 #define DIR_MODE 0755
 #define FILE_MODE 0644
@@ -118,13 +119,16 @@ static void sink_abort(struct oci_sink *base)
 static int sink_write(struct oci_sink *base, const void *data, size_t len, struct oci_error *err)
 {
 	struct layout_sink *sink = (struct layout_sink *)base;
-
+	uint64_t before = sink->tally.seen_bytes;
 	char size[OCI_STR_SIZE_MAX];
 
 	if (oci_tally_add(&sink->tally, data, len, err) < 0)
 		return -1;
 	if (oci_fs_write_all(sink->fd, data, len, err) < 0)
 		return oci_wrap(err, "blob of %s for the layout", oci_str_size(sink->tally.size_bytes, size));
+	/* The disk begins now, not at the closing fsync. */
+	if (before / FLUSH_BYTES != sink->tally.seen_bytes / FLUSH_BYTES)
+		sync_file_range(sink->fd, (off_t)(before / FLUSH_BYTES * FLUSH_BYTES), FLUSH_BYTES, SYNC_FILE_RANGE_WRITE);
 	return 0;
 }
 
