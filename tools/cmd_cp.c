@@ -5,13 +5,14 @@
 #include "common.h"
 #include "engine/copy.h"
 #include "engine/image.h"
+#include "engine/zarf.h"
 
 #define REPORT_MAX (256 * OCI_MIB)
 
 struct cp_flags {
 	struct oci_strings tags;
-	const char *platform;
-	bool referrers, force, dry_run;
+	const char *platform, *image_name;
+	bool referrers, force, dry_run, via_zarf;
 	uint64_t jobs;
 	struct registry_flags registry, src, dest;
 	struct upload_flags upload;
@@ -22,6 +23,7 @@ struct ends {
 	struct oci_reference from_ref, to_ref;
 	struct oci_store *from, *to;
 	struct oci_strings tags; /* to write, none for a digest alone */
+	char *image; /* the source's full name; NULL: not known, or nobody asks */
 };
 
 static const char *const kind_names[] = {
@@ -34,6 +36,7 @@ static void ends_clear(struct ends *ends)
 	oci_reference_clear(&ends->from_ref);
 	oci_reference_clear(&ends->to_ref);
 	oci_strings_clear(&ends->tags);
+	free(ends->image);
 }
 
 static const char *how_name(enum oci_copy_how how, bool dry_run)
@@ -53,6 +56,62 @@ static const char *source_tag(const struct oci_reference *ref)
 	return ref->tag || ref->digest.alg || ref->transport != OCI_TRANSPORT_REGISTRY ? ref->tag : "latest";
 }
 
+static int add_zarf_tags(struct ends *ends, struct oci_error *err)
+{
+	size_t count = ends->tags.count;
+
+	for (size_t i = 0; i < count; i++) {
+		oci_autofree char *tag = NULL;
+
+		if (oci_zarf_tag(ends->image, ends->tags.items[i], &tag, err) < 0 ||
+			oci_strings_add(&ends->tags, tag, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* The full name that --image-name says, or the source has. */
+static int find_image(const struct cp_flags *flags, struct ends *ends, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_reference_clear) struct oci_reference named = {0};
+	const char *full = ends->from_ref.tag && strchr(ends->from_ref.tag, '/') ? ends->from_ref.tag : NULL;
+
+	if (flags->image_name)
+		full = flags->image_name;
+	if (full && oci_reference_parse(full, &named, err) < 0)
+		return -1;
+	ends->image = oci_zarf_image(full ? &named : &ends->from_ref, err);
+	return ends->image ? 0 : oci_wrap(err, "say it with --image-name HOST/REPO");
+}
+
+/* Zarf keeps an image's path, and DST is the registry's address alone, unless it has a tag. */
+static int parse_zarf_end(const struct cp_flags *flags, const char *text, struct ends *ends, struct oci_error *err)
+{
+	oci_autofree char *whole = NULL;
+	struct oci_error why = {0};
+
+	if (find_image(flags, ends, err) < 0)
+		return -1;
+	if (oci_reference_parse(text, &ends->to_ref, &why) == 0 &&
+		(ends->to_ref.tag || ends->to_ref.transport != OCI_TRANSPORT_REGISTRY))
+		return 0;
+	oci_reference_clear(&ends->to_ref);
+	whole = oci_str_printf("%s%s", text, strchr(ends->image, '/'));
+	return whole ? oci_reference_parse(whole, &ends->to_ref, err) : oci_fail_nomem(err);
+}
+
+static int parse_ends(const struct invocation *inv, struct ends *ends, struct oci_error *err)
+{
+	const struct cp_flags *flags = inv->flags;
+
+	if (flags->image_name && !flags->via_zarf)
+		return command_misused(inv->command, err, "--image-name is for --via-zarf");
+	if (oci_reference_parse(inv->operands[0], &ends->from_ref, err) < 0)
+		return -1;
+	return flags->via_zarf ? parse_zarf_end(flags, inv->operands[1], ends, err) :
+				 oci_reference_parse(inv->operands[1], &ends->to_ref, err);
+}
+
 static int choose_tags(const struct invocation *inv, struct ends *ends, struct oci_error *err)
 {
 	const struct cp_flags *flags = inv->flags;
@@ -69,6 +128,8 @@ static int choose_tags(const struct invocation *inv, struct ends *ends, struct o
 	for (size_t i = 0; i < ends->tags.count; i++)
 		if (!oci_reference_tag_ok(ends->tags.items[i]))
 			return command_misused(inv->command, err, "'%s' is not a tag", ends->tags.items[i]);
+	if (flags->via_zarf && add_zarf_tags(ends, err) < 0)
+		return -1;
 	if (ends->tags.count > 0 || (ends->to_ref.transport == OCI_TRANSPORT_REGISTRY && ends->from_ref.digest.alg))
 		return 0;
 	return command_misused(inv->command, err, "neither end names a tag; write the destination as ...:TAG");
@@ -79,8 +140,7 @@ static int open_ends(const struct invocation *inv, struct ends *ends, struct oci
 	const struct cp_flags *flags = inv->flags;
 	struct oci_store_options from, to;
 
-	if (oci_reference_parse(inv->operands[0], &ends->from_ref, err) < 0 ||
-		oci_reference_parse(inv->operands[1], &ends->to_ref, err) < 0 || choose_tags(inv, ends, err) < 0 ||
+	if (parse_ends(inv, ends, err) < 0 || choose_tags(inv, ends, err) < 0 ||
 		common_side_options(inv, &flags->registry, &flags->src, &from, err) < 0 ||
 		common_side_options(inv, &flags->registry, &flags->dest, &to, err) < 0)
 		return -1;
@@ -211,13 +271,19 @@ static const struct opt opts[] = {
 		.help = "copy signatures, attestations and whatever else refers to the image, too"},
 	{OPT_FLAG(0, "force", struct cp_flags, force), .help = "replace a tag with other content"},
 	{OPT_FLAG(0, "dry-run", struct cp_flags, dry_run), .help = "show what would be sent; write nothing"},
+	{OPT_FLAG(0, "via-zarf", struct cp_flags, via_zarf),
+		.help = "as Zarf lays images into its registry, DST: the source's repository, TAG and "
+			"TAG-zarf-<crc32 of the image's name>"},
+	{OPT_TEXT(0, "image-name", struct cp_flags, image_name), .metavar = "HOST/REPO",
+		.help = "what the image is called in the cluster's manifests, for --via-zarf (the source)"},
 	{OPT_NUMBER('j', "jobs", struct cp_flags, jobs), .metavar = "N", .max = 64, .preset = "4",
 		.help = "blobs at once"},
 	{0},
 };
 
 static const struct opt_operand operands[] = {
-	{.name = "SRC", .help = "HOST/REPO[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, bundle:FILE",
+	{.name = "SRC", .help = "HOST/REPO[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, bundle:FILE; "
+			"archives also in gzip, zstd or parts, of Zarf and Hauler",
 		.min = 1, .max = 1},
 	{.name = "DST", .help = "HOST/REPO[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG]; without TAG the source's",
 		.min = 1, .max = 1},
@@ -238,6 +304,8 @@ static const struct example examples[] = {
 	{"from one registry to another", "cp reg.example/models/qwen2:0.5b zot.inside/models/qwen2"},
 	{"with its signatures, under two tags", "cp --referrers -t stable reg.example/m:v2 zot.inside/m:v2"},
 	{"a layout into a registry", "cp oci:./store:v1 reg.example/models/m:v1"},
+	{"into the registry of a Zarf cluster, behind its tunnel",
+		"cp --via-zarf --plain-http reg.example/models/m:v1 127.0.0.1:31999"},
 	{"what would be sent", "cp --dry-run reg.example/m:v2 zot.inside/m"},
 	{0},
 };

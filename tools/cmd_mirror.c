@@ -17,7 +17,7 @@ struct mirror_flags {
 	const char *file, *semver, *platform, *audit;
 	struct oci_strings repositories, exclude_repositories, tags, exclude_tags, regex;
 	uint64_t newest, prune_max, watch_ms, jobs;
-	bool referrers, prune, force, dry_run;
+	bool referrers, via_zarf, prune, force, dry_run;
 	struct registry_flags registry, src, dest;
 	struct upload_flags upload;
 	struct output_flags output;
@@ -66,6 +66,7 @@ static int take_operands(const struct invocation *inv, struct oci_mirror_plan *p
 		return -1;
 	rule->tags.newest = flags->newest;
 	rule->referrers = flags->referrers;
+	rule->via_zarf = flags->via_zarf;
 	rule->prune = flags->prune;
 	rule->prune_percent = flags->prune_max;
 	if (oci_str_set(&rule->source, inv->operands[0], err) < 0 ||
@@ -316,6 +317,8 @@ static const struct opt rule_opts[] = {
 		.help = "that manifest of an index alone, instead of the index with all of them"},
 	{OPT_FLAG(0, "referrers", struct mirror_flags, referrers), .preset = "true",
 		.help = "signatures, attestations and whatever else refers to an image, too"},
+	{OPT_FLAG(0, "via-zarf", struct mirror_flags, via_zarf),
+		.help = "write each tag as Zarf's agent looks for it, too: TAG-zarf-<crc32 of the image's name>"},
 	{OPT_FLAG(0, "prune", struct mirror_flags, prune),
 		.help = "remove tags at the destination that are not chosen at the source any more"},
 	{OPT_NUMBER(0, "prune-max", struct mirror_flags, prune_max), .metavar = "PERCENT", .max = 100, .preset = "25",

@@ -35,6 +35,7 @@ struct oci_mirror_rule {
 	char *semver;
 	char *platform;    /* NULL: all */
 	bool referrers;
+	bool via_zarf;     /* Zarf's tag, too (engine/zarf.h) */
 	bool prune;
 	uint64_t prune_percent;
 };

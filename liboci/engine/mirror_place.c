@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "core/grow.h"
+#include "engine/zarf.h"
 #include "store/registry.h"
 
 static bool is_glob(const char *text)
@@ -158,8 +159,14 @@ int oci_mirror_places_check(const struct oci_mirror_rule *rule, struct oci_error
 
 	if (!rule->source || !rule->destination)
 		return oci_fail(err, OCI_E_USAGE, "a rule needs a source and a destination");
-	if (rule->repositories.count == 0)
-		return add(&places, rule->source, rule->destination, NULL, err);
+	if (rule->repositories.count == 0) {
+		oci_autofree char *image = NULL;
+
+		if (add(&places, rule->source, rule->destination, NULL, err) < 0)
+			return -1;
+		image = rule->via_zarf ? oci_zarf_image(&places.items[0].from, err) : NULL;
+		return rule->via_zarf && !image ? -1 : 0;
+	}
 	if (!split_registry(rule->source, &host, &host_len, &prefix))
 		return oci_fail(err, OCI_E_USAGE, "repositories are those of a registry, HOST or HOST/PREFIX");
 	return add_named(&places, rule, is_glob(rule->repositories.items[0]) ? "x" : rule->repositories.items[0], err);

@@ -181,12 +181,17 @@ static int read_referrers(void *into, const struct oci_json *value, struct oci_e
 	return read_bool(value, "referrers", &((struct oci_mirror_rule *)into)->referrers, err);
 }
 
+static int read_via_zarf(void *into, const struct oci_json *value, struct oci_error *err)
+{
+	return read_bool(value, "viaZarf", &((struct oci_mirror_rule *)into)->via_zarf, err);
+}
+
 static int read_rules(void *into, const struct oci_json *value, struct oci_error *err)
 {
 	static const struct key keys[] = {{"name", read_name}, {"source", read_source}, {"destination", read_destination},
 		{"repositories", read_repositories}, {"excludeRepositories", read_exclude_repositories},
-		{"tags", read_tags}, {"platform", read_platform}, {"referrers", read_referrers}, {"prune", read_prune},
-		{0}};
+		{"tags", read_tags}, {"platform", read_platform}, {"referrers", read_referrers}, {"viaZarf", read_via_zarf},
+		{"prune", read_prune}, {0}};
 
 	if (!oci_json_is_array(value))
 		return fail_key("mirrors", "a list", err);

@@ -6,6 +6,7 @@
 #include "base/fs.h"
 #include "base/workers.h"
 #include "engine/mirror_job.h"
+#include "engine/zarf.h"
 
 #define JOBS 4
 #define DIR_MODE 0755
@@ -14,6 +15,7 @@
 struct item {
 	const char *name; /* at the source */
 	const char *tag;  /* at the destination; NULL: none */
+	char *zarf_tag;   /* besides; NULL: none */
 	bool derived;     /* of a signature or a list of referrers */
 	struct oci_digest from, to; /* alg 0: not there */
 	struct oci_error err;
@@ -27,6 +29,7 @@ struct visit {
 	struct oci_store *from, *to;
 	struct oci_strings names, listed;
 	char digest[OCI_DIGEST_TEXT_MAX]; /* of a source that is named by one */
+	char *image; /* the name that Zarf's tags are made of; NULL: no such tags */
 	struct item *items;
 	size_t count;
 	bool no_lists; /* the source keeps no lists of referrers: they are tags */
@@ -39,7 +42,10 @@ static void visit_clear(struct visit *v)
 	oci_strings_clear(&v->names);
 	oci_strings_clear(&v->listed);
 	oci_platform_clear(&v->platform);
+	for (size_t i = 0; i < v->count; i++)
+		free(v->items[i].zarf_tag);
 	free(v->items);
+	free(v->image);
 }
 
 static const struct oci_platform *platform_of(const struct visit *v)
@@ -70,9 +76,12 @@ static int list_names(struct visit *v, struct oci_error *err)
 	return oci_tag_filter_apply(&filter, &v->listed, &v->names, err);
 }
 
-static void add_item(struct visit *v, const char *name, const char *tag, bool derived)
+static int add_item(struct visit *v, const char *name, const char *tag, bool derived, struct oci_error *err)
 {
-	v->items[v->count++] = (struct item){.name = name, .tag = tag, .derived = derived};
+	struct item *item = &v->items[v->count++];
+
+	*item = (struct item){.name = name, .tag = tag, .derived = derived};
+	return v->image && tag && !derived ? oci_zarf_tag(v->image, tag, &item->zarf_tag, err) : 0;
 }
 
 static int choose_items(struct visit *v, struct oci_error *err)
@@ -85,14 +94,18 @@ static int choose_items(struct visit *v, struct oci_error *err)
 	v->items = calloc(v->names.count + v->listed.count + 1, sizeof *v->items);
 	if (!v->items)
 		return oci_fail_nomem(err);
-	if (single)
-		add_item(v, place->from.digest.alg ? oci_digest_format(&place->from.digest, v->digest) : place->from_tag,
-			place->to_tag ? place->to_tag : place->from_tag, false);
+	if (v->rule->via_zarf && !(v->image = oci_zarf_image(&place->from, err)))
+		return -1;
+	if (single && add_item(v, place->from.digest.alg ? oci_digest_format(&place->from.digest, v->digest) :
+				place->from_tag, place->to_tag ? place->to_tag : place->from_tag, false, err) < 0)
+		return -1;
 	for (size_t i = 0; i < v->names.count; i++)
-		add_item(v, v->names.items[i], v->names.items[i], false);
+		if (add_item(v, v->names.items[i], v->names.items[i], false, err) < 0)
+			return -1;
 	for (size_t i = 0; v->rule->referrers && i < v->listed.count; i++)
-		if (oci_tag_filter_is_derived(v->listed.items[i]))
-			add_item(v, v->listed.items[i], v->listed.items[i], true);
+		if (oci_tag_filter_is_derived(v->listed.items[i]) &&
+			add_item(v, v->listed.items[i], v->listed.items[i], true, err) < 0)
+			return -1;
 	return 0;
 }
 
@@ -123,6 +136,23 @@ static int peek_source(const struct visit *v, struct item *item, struct oci_erro
 	return 0;
 }
 
+static int peek_destination(const struct visit *v, struct item *item, struct oci_error *err)
+{
+	struct oci_digest second;
+
+	if (!item->tag)
+		return 0;
+	if (peek(v->to, item->tag, &item->to, err) < 0)
+		return -1;
+	if (!item->zarf_tag || !item->to.alg)
+		return 0;
+	if (peek(v->to, item->zarf_tag, &second, err) < 0)
+		return -1;
+	if (!oci_digest_equal(&second, &item->to))
+		item->to = (struct oci_digest){0}; /* neither is as it should be then */
+	return 0;
+}
+
 /* A failure is the item's own. */
 static int peek_item(struct oci_worker *worker, size_t number, struct oci_error *err)
 {
@@ -133,7 +163,7 @@ static int peek_item(struct oci_worker *worker, size_t number, struct oci_error 
 		oci_fail_side(&item->err, OCI_SIDE_SOURCE);
 		return 0;
 	}
-	if (item->tag && peek(v->to, item->tag, &item->to, &item->err) < 0)
+	if (peek_destination(v, item, &item->err) < 0)
 		oci_fail_side(&item->err, OCI_SIDE_DEST);
 	return 0;
 }
@@ -248,6 +278,8 @@ static int copy_item(struct visit *v, const struct item *item, const char *name,
 	int rc;
 
 	if (tagged && item->tag && oci_strings_add(&tags, item->tag, err) < 0)
+		return -1;
+	if (tagged && item->zarf_tag && oci_strings_add(&tags, item->zarf_tag, err) < 0)
 		return -1;
 	entry = oci_mirror_job_add(v->job, v->rule, v->place, v->place->from.digest.alg ? NULL : item->name, item->tag, err);
 	if (!entry)

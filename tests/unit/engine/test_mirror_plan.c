@@ -31,7 +31,7 @@ static void all_members_are_read(void **state)
 		"limitRate: 10Mi\njobs: 3\nmirrors:\n- name: one\n  source: a.example\n  destination: b.example/c\n"
 		"  repositories: [x, 'y/*']\n  excludeRepositories: z\n"
 		"  tags: {glob: v*, exclude: [a, b], regex: c, semver: ^1.2, newest: 7}\n"
-		"  platform: linux/arm64\n  referrers: false\n  prune: {maxPercent: 5}\n";
+		"  platform: linux/arm64\n  referrers: false\n  viaZarf: true\n  prune: {maxPercent: 5}\n";
 	PLAN plan = {0};
 
 	assert_int_equal(oci_mirror_plan_read(text, strlen(text), &plan, NULL), 0);
@@ -52,6 +52,7 @@ static void all_members_are_read(void **state)
 	assert_int_equal(rule->tags.newest, 7);
 	assert_string_equal(rule->platform, "linux/arm64");
 	assert_false(rule->referrers);
+	assert_true(rule->via_zarf);
 	assert_true(rule->prune);
 	assert_int_equal(rule->prune_percent, 5);
 }
