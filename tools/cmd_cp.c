@@ -12,7 +12,7 @@
 struct cp_flags {
 	struct oci_strings tags;
 	const char *platform, *image_name;
-	bool referrers, force, dry_run, via_zarf;
+	bool referrers, force, dry_run, via_zarf, zot;
 	uint64_t jobs;
 	struct registry_flags registry, src, dest;
 	struct upload_flags upload;
@@ -145,6 +145,7 @@ static int open_ends(const struct invocation *inv, struct ends *ends, struct oci
 		common_side_options(inv, &flags->registry, &flags->dest, &to, err) < 0)
 		return -1;
 	common_upload_options(&flags->upload, &to);
+	to.lists_all = flags->zot;
 	ends->from = oci_store_open(&ends->from_ref, OCI_STORE_READ, &from, err);
 	if (!ends->from)
 		return oci_fail_side(err, OCI_SIDE_SOURCE);
@@ -276,6 +277,9 @@ static const struct opt opts[] = {
 			"TAG-zarf-<crc32 of the image's name>"},
 	{OPT_TEXT(0, "image-name", struct cp_flags, image_name), .metavar = "HOST/REPO",
 		.help = "what the image is called in the cluster's manifests, for --via-zarf (the source)"},
+	{OPT_FLAG(0, "zot", struct cp_flags, zot),
+		.help = "DST is oci:DIR in the storage of a zot, which wants every manifest in index.json; goes without "
+			"saying where zot has been"},
 	{OPT_NUMBER('j', "jobs", struct cp_flags, jobs), .metavar = "N", .max = 64, .preset = "4",
 		.help = "blobs at once"},
 	{0},

@@ -17,7 +17,7 @@ struct mirror_flags {
 	const char *file, *semver, *platform, *audit;
 	struct oci_strings repositories, exclude_repositories, tags, exclude_tags, regex;
 	uint64_t newest, prune_max, watch_ms, jobs;
-	bool referrers, via_zarf, prune, force, dry_run;
+	bool referrers, via_zarf, zot, prune, force, dry_run;
 	struct registry_flags registry, src, dest;
 	struct upload_flags upload;
 	struct output_flags output;
@@ -221,6 +221,7 @@ static int run_plan(const struct invocation *inv, const struct oci_mirror_plan *
 		common_side_options(inv, &flags->registry, &flags->dest, &to, err) < 0)
 		return -1;
 	common_upload_options(&flags->upload, &to);
+	to.lists_all = flags->zot;
 	if (plan->limit_rate && !flags->registry.transfer.limit_rate)
 		oci_rate_set(inv->rate, plan->limit_rate);
 	if (audit_open(&audit, flags->audit, err) < 0)
@@ -290,6 +291,8 @@ static const struct opt opts[] = {
 		.help = "rules as YAML, - for standard input; the options for one rule do not count then"},
 	{OPT_FLAG(0, "dry-run", struct mirror_flags, dry_run), .help = "say what would be done; write nothing"},
 	{OPT_FLAG(0, "force", struct mirror_flags, force), .help = "prune whatever the share of tags that go"},
+	{OPT_FLAG(0, "zot", struct mirror_flags, zot),
+		.help = "destinations oci:DIR lie in the storage of a zot, which wants every manifest in index.json"},
 	{OPT_DURATION(0, "watch", struct mirror_flags, watch_ms), .metavar = "TIME", .min = 1000,
 		.help = "do it again this long after each beginning, until a signal"},
 	{OPT_TEXT(0, "audit", struct mirror_flags, audit), .metavar = "FILE",

@@ -200,6 +200,13 @@ static int find_digest(const struct oci_buf *text, const struct oci_digest *dige
 	return 0;
 }
 
+int oci_index_lists(const struct oci_buf *text, const struct oci_digest *digest, bool *ret, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_descriptor_clear) struct oci_descriptor ignored = {0};
+
+	return find_digest(text, digest, &ignored, ret, err);
+}
+
 /* A blob that no entry names says itself what it is. */
 static int describe_blob(struct oci_store *s, const struct oci_digest *digest, oci_index_size_fn size_of,
 	struct oci_descriptor *ret, struct oci_error *err)
@@ -281,9 +288,11 @@ static void put_entry(struct oci_json_writer *w, const struct oci_descriptor *d,
 	oci_json_put_text(w, "digest", oci_digest_format(&d->digest, digest));
 	oci_json_put_u64(w, "size", d->size_bytes);
 	oci_json_put_text(w, "artifactType", d->artifact_type);
-	oci_json_object(w, "annotations");
-	oci_json_put_text(w, OCI_INDEX_REF_NAME, tag);
-	oci_json_close(w);
+	if (tag) {
+		oci_json_object(w, "annotations");
+		oci_json_put_text(w, OCI_INDEX_REF_NAME, tag);
+		oci_json_close(w);
+	}
 	put_platform(w, &d->platform);
 	oci_json_close(w);
 }
@@ -300,13 +309,24 @@ static int put_value(struct oci_json_writer *w, const char *key, const struct oc
 	return 0;
 }
 
-/* Is the entry's name or, where nothing is put in its place, its digest this? */
-static bool is_named(const struct oci_json *entry, const char *name, bool put)
+static bool has_digest(const struct oci_json *entry, const struct oci_digest *wanted)
 {
-	const char *tag = oci_json_text(oci_json_get(entry, "annotations"), OCI_INDEX_REF_NAME);
-	const char *digest = put ? NULL : oci_json_text(entry, "digest");
+	const char *digest = oci_json_text(entry, "digest");
+	char text[OCI_DIGEST_TEXT_MAX];
 
-	return (tag && strcmp(tag, name) == 0) || (digest && strcmp(digest, name) == 0);
+	return digest && strcmp(digest, oci_digest_format(wanted, text)) == 0;
+}
+
+/* Does `d` under this name take the entry's place? With `d` NULL: does the entry go? */
+static bool is_replaced(const struct oci_json *entry, const struct oci_descriptor *d, const char *name)
+{
+	const struct oci_json *annotations = oci_json_get(entry, "annotations");
+	const char *tag = oci_json_text(annotations, OCI_INDEX_REF_NAME);
+	const char *digest = oci_json_text(entry, "digest");
+
+	if (tag && strcmp(tag, name) == 0)
+		return true;
+	return d ? !annotations && has_digest(entry, &d->digest) : digest && strcmp(digest, name) == 0;
 }
 
 static int put_entries(struct oci_json_writer *w, const struct oci_json *entries,
@@ -318,7 +338,9 @@ static int put_entries(struct oci_json_writer *w, const struct oci_json *entries
 	for (size_t i = 0; i < oci_json_count(entries); i++) {
 		const struct oci_json *entry = oci_json_at(entries, i);
 
-		if (!is_named(entry, tag, d != NULL)) {
+		put = put || (!tag && has_digest(entry, &d->digest));
+
+		if (!tag || !is_replaced(entry, d, tag)) {
 			if (put_value(w, NULL, entry, err) < 0)
 				return -1;
 			continue;
@@ -333,8 +355,8 @@ static int put_entries(struct oci_json_writer *w, const struct oci_json *entries
 	return 0;
 }
 
-int oci_index_set(const struct oci_buf *text, const struct oci_descriptor *d, const char *tag,
-	struct oci_buf *out, struct oci_error *err)
+static int change(const struct oci_buf *text, const struct oci_descriptor *d, const char *tag, struct oci_buf *out,
+	struct oci_error *err)
 {
 	OCI_CLEANUP(oci_json_cleanup) struct oci_json *doc = NULL;
 	struct oci_json_writer w;
@@ -357,6 +379,18 @@ int oci_index_set(const struct oci_buf *text, const struct oci_descriptor *d, co
 		return -1;
 	oci_json_close(&w);
 	return oci_json_end(&w, err);
+}
+
+int oci_index_set(const struct oci_buf *text, const struct oci_descriptor *d, const char *tag,
+	struct oci_buf *out, struct oci_error *err)
+{
+	return change(text, d, tag, out, err);
+}
+
+int oci_index_list(const struct oci_buf *text, const struct oci_descriptor *d, struct oci_buf *out,
+	struct oci_error *err)
+{
+	return change(text, d, NULL, out, err);
 }
 
 int oci_index_tags(const struct oci_buf *text, struct oci_strings *ret, struct oci_error *err)

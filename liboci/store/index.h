@@ -51,9 +51,16 @@ int oci_index_find(const struct oci_buf *text, const char *name, struct oci_desc
 
 /* Append `text` to `out` with the entry of `tag` set to `d`, in the place of
  * the one that was there. Other entries and unknown fields keep their values.
- * With `d` NULL the entry is taken out; a digest text is then all of that digest. */
+ * With `d` NULL the entry is taken out; a digest text is then all of that digest.
+ * An entry of `d` without a tag becomes that of the tag. */
 int oci_index_set(const struct oci_buf *text, const struct oci_descriptor *d, const char *tag,
 	struct oci_buf *out, struct oci_error *err);
+
+/* The same with an entry of `d` without a tag, unless there is one of that digest. */
+int oci_index_list(const struct oci_buf *text, const struct oci_descriptor *d, struct oci_buf *out,
+	struct oci_error *err);
+
+int oci_index_lists(const struct oci_buf *text, const struct oci_digest *digest, bool *ret, struct oci_error *err);
 
 /* What oci_store_ops.referrers promises: what Hauler has listed with the image
  * `subject`; *known false when it has nothing. */

@@ -3,18 +3,18 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/temp.h"
+#include "core/mediatype.h"
 #include "store/blob.h"
 #include "store/index.h"
+#include "store/layout_index.h"
 
-#define LAYOUT_FILE "oci-layout"
-#define INDEX_FILE "index.json"
 #define BLOBS_DIR_MAX sizeof "blobs/sha512"
 #define BLOB_PATH_MAX (BLOBS_DIR_MAX + OCI_DIGEST_TEXT_MAX)
+#define ZOT_DIR ".uploads"
 #define BLOB_PREFIX ".blob"
 #define LAYOUT_PREFIX ".layout"
 #define FLUSH_BYTES (8 * OCI_MIB)
@@ -26,10 +26,13 @@ struct layout {
 	struct oci_store base;
 	enum oci_store_mode mode;
 	int root;
+	bool lists_all; /* manifests without a tag, too */
 };
 
 struct layout_sink {
 	struct oci_sink base;
+	const struct layout *layout;
+	struct oci_descriptor listed; /* to go into index.json; no media type: nothing */
 	int dir; /* of the blobs */
 	int fd;
 	struct oci_tally tally;
@@ -78,6 +81,21 @@ static int open_blob(int root, const struct oci_digest *digest, uint64_t *size_b
 	return oci_steal_fd(&fd);
 }
 
+/* Is it a manifest that must be in index.json? */
+static bool is_listed(const struct layout *l, const struct oci_descriptor *d)
+{
+	return l->lists_all && d->media_type && (oci_media_is_index(d->media_type) || oci_media_is_manifest(d->media_type));
+}
+
+static int check_listed(struct oci_store *s, const struct oci_descriptor *d, bool *ret, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_buf_clear) struct oci_buf index = {0};
+
+	if (oci_layout_read_index(root_of(s), &index, err) < 0)
+		return -1;
+	return oci_index_lists(&index, &d->digest, ret, err);
+}
+
 static int layout_exists(struct oci_store *s, const struct oci_descriptor *d, bool *ret,
 	struct oci_error *err)
 {
@@ -89,7 +107,7 @@ static int layout_exists(struct oci_store *s, const struct oci_descriptor *d, bo
 	if (fd < 0 && why.code != OCI_E_NOT_FOUND)
 		return pass(err, &why);
 	*ret = fd >= 0 && size == d->size_bytes;
-	return 0;
+	return *ret && is_listed((struct layout *)s, d) ? check_listed(s, d, ret, err) : 0;
 }
 
 static struct oci_reader *layout_open(struct oci_store *s, const struct oci_descriptor *d, uint64_t offset,
@@ -113,6 +131,7 @@ static void sink_abort(struct oci_sink *base)
 		unlinkat(sink->dir, sink->temp, 0);
 	oci_cleanup_close(&sink->fd);
 	oci_cleanup_close(&sink->dir);
+	oci_descriptor_clear(&sink->listed);
 	free(sink);
 }
 
@@ -141,7 +160,11 @@ static int sink_place(struct layout_sink *sink, const struct oci_digest *digest,
 	if (renameat(sink->dir, sink->temp, sink->dir, oci_digest_hex(digest, hex)) < 0)
 		return oci_fail_sys(err, errno, OCI_E_IO, "rename to blob '%s'", hex);
 	sink->temp[0] = '\0';
-	return 0;
+	if (!sink->listed.media_type)
+		return 0;
+	sink->listed.digest = *digest;
+	sink->listed.size_bytes = sink->tally.seen_bytes;
+	return oci_fs_sync(sink->dir, err) < 0 ? -1 : oci_layout_change(sink->layout->root, &sink->listed, NULL, err);
 }
 
 static int sink_commit(struct oci_sink *base, const struct oci_digest *digest, struct oci_error *err)
@@ -186,31 +209,15 @@ static struct oci_sink *layout_begin(struct oci_store *s, const struct oci_descr
 		return NULL;
 	}
 	sink->base.ops = &sink_ops;
+	sink->layout = (const struct layout *)s;
 	sink->dir = sink->fd = -1;
 	oci_tally_start(&sink->tally, want);
-	if (sink_create(sink, root_of(s), sink->tally.hash.alg, err) < 0) {
+	if (sink_create(sink, root_of(s), sink->tally.hash.alg, err) < 0 ||
+		(is_listed(sink->layout, want) && oci_descriptor_copy(&sink->listed, want, err) < 0)) {
 		sink_abort(&sink->base);
 		return NULL;
 	}
 	return &sink->base;
-}
-
-/* A file that makes the directory a layout. */
-static int read_part(int root, const char *name, struct oci_buf *out, struct oci_error *err)
-{
-	struct oci_error why = {0};
-
-	if (oci_fs_read_file(root, name, out, &why) == 0)
-		return 0;
-	if (why.code == OCI_E_NOT_FOUND)
-		return oci_fail(err, OCI_E_FORMAT, "has no '%s': not an OCI layout", name);
-	return pass(err, &why);
-}
-
-static int read_index(int root, struct oci_buf *ret, struct oci_error *err)
-{
-	oci_buf_init(ret, OCI_INDEX_MAX);
-	return read_part(root, INDEX_FILE, ret, err);
 }
 
 static int size_of(struct oci_store *s, const struct oci_digest *digest, uint64_t *ret, struct oci_error *err)
@@ -225,7 +232,7 @@ static int layout_resolve(struct oci_store *s, const char *name, struct oci_desc
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf index = {0};
 
-	if (read_index(root_of(s), &index, err) < 0)
+	if (oci_layout_read_index(root_of(s), &index, err) < 0)
 		return -1;
 	return oci_index_resolve(s, &index, name, size_of, ret, err);
 }
@@ -234,7 +241,7 @@ static int layout_tags(struct oci_store *s, struct oci_strings *ret, struct oci_
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf index = {0};
 
-	if (read_index(root_of(s), &index, err) < 0)
+	if (oci_layout_read_index(root_of(s), &index, err) < 0)
 		return -1;
 	return oci_index_tags(&index, ret, err);
 }
@@ -245,25 +252,9 @@ static int layout_referrers(struct oci_store *s, const struct oci_digest *subjec
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf index = {0};
 
 	(void)artifact_type;
-	if (read_index(root_of(s), &index, err) < 0)
+	if (oci_layout_read_index(root_of(s), &index, err) < 0)
 		return -1;
 	return oci_index_referrers(s, &index, subject, size_of, ret, known, err);
-}
-
-/* The descriptor that holds the lock; closing it releases. NFS wants it
- * writable, a directory shared by a group may allow reading only. */
-static int lock_layout(int root, struct oci_error *err)
-{
-	oci_autoclose int fd = oci_fs_open_beneath(root, LAYOUT_FILE, O_RDWR, 0, NULL);
-
-	if (fd < 0)
-		fd = oci_fs_open_beneath(root, LAYOUT_FILE, O_RDONLY, 0, err);
-	if (fd < 0)
-		return -1;
-	while (flock(fd, LOCK_EX) < 0)
-		if (errno != EINTR)
-			return oci_fail_sys(err, errno, OCI_E_IO, "lock '%s'", LAYOUT_FILE);
-	return oci_steal_fd(&fd);
 }
 
 static int sync_blobs(int root, struct oci_error *err)
@@ -284,19 +275,6 @@ static int sync_blobs(int root, struct oci_error *err)
 	return 0;
 }
 
-/* `d` NULL: it is taken out. */
-static int change_index(int root, const struct oci_descriptor *d, const char *tag, struct oci_error *err)
-{
-	OCI_CLEANUP(oci_buf_clear) struct oci_buf old = {0};
-	OCI_CLEANUP(oci_buf_clear) struct oci_buf index;
-	oci_autoclose int lock = lock_layout(root, err);
-
-	oci_buf_init(&index, OCI_INDEX_MAX);
-	if (lock < 0 || read_index(root, &old, err) < 0 || oci_index_set(&old, d, tag, &index, err) < 0)
-		return -1;
-	return oci_fs_write_file(root, INDEX_FILE, index.data, index.len, FILE_MODE, true, err);
-}
-
 static int layout_tag(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
 	struct oci_error *err)
 {
@@ -308,13 +286,13 @@ static int layout_tag(struct oci_store *s, const struct oci_descriptor *d, const
 	if (!exists)
 		return oci_blob_fail_missing(&d->digest, err);
 	/* What the name leads to must not be lost where the name survives. */
-	return sync_blobs(root, err) < 0 ? -1 : change_index(root, d, tag, err);
+	return sync_blobs(root, err) < 0 ? -1 : oci_layout_change(root, d, tag, err);
 }
 
 static int layout_untag(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
 	struct oci_error *err)
 {
-	return change_index(root_of(s), NULL, tag, err);
+	return oci_layout_change(root_of(s), NULL, tag, err);
 }
 
 static int layout_finish(struct oci_store *s, struct oci_error *err)
@@ -353,7 +331,7 @@ static const struct oci_store_ops layout_ops = {
 /* A directory that holds somebody's files does not become a layout. */
 static int refuse_foreign(void *ctx, const char *path, const struct stat *st, struct oci_error *err)
 {
-	static const char *const harmless[] = {"blobs", INDEX_FILE, LAYOUT_FILE, "lost+found"};
+	static const char *const harmless[] = {"blobs", OCI_LAYOUT_INDEX_FILE, OCI_LAYOUT_FILE, "lost+found"};
 	char shown[OCI_STR_ESCAPE_MAX];
 
 	for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
@@ -377,7 +355,7 @@ static int create_layout_file(int root, struct oci_error *err)
 		oci_fs_temp_name(LAYOUT_PREFIX, ".part", temp, sizeof temp, err) < 0 ||
 		oci_fs_write_file(root, temp, text, strlen(text), FILE_MODE, true, err) < 0)
 		return -1;
-	if (oci_fs_rename_new(root, temp, root, LAYOUT_FILE, &why) == 0)
+	if (oci_fs_rename_new(root, temp, root, OCI_LAYOUT_FILE, &why) == 0)
 		return 0;
 	unlinkat(root, temp, 0);
 	return why.code == OCI_E_OCCUPIED ? 0 : pass(err, &why);
@@ -414,18 +392,18 @@ static int prepare(int root, struct oci_error *err)
 	char dir[BLOBS_DIR_MAX];
 	bool there = false;
 
-	if (has_file(root, LAYOUT_FILE, &there, err) < 0 || (!there && create_layout_file(root, err) < 0))
+	if (has_file(root, OCI_LAYOUT_FILE, &there, err) < 0 || (!there && create_layout_file(root, err) < 0))
 		return -1;
-	lock = lock_layout(root, err);
+	lock = oci_layout_lock(root, err);
 	if (lock < 0 || oci_fs_mkdirs_beneath(root, blobs_dir(OCI_SHA256, dir), DIR_MODE, err) < 0 ||
-		has_file(root, INDEX_FILE, &there, err) < 0)
+		has_file(root, OCI_LAYOUT_INDEX_FILE, &there, err) < 0)
 		return -1;
 	if (faccessat(root, dir, W_OK | X_OK, AT_EACCESS) < 0)
 		return oci_fail_sys(err, errno, OCI_E_PERM, "write below '%s'", dir);
 	sweep(root);
 	if (there)
 		return 0;
-	return oci_fs_write_file(root, INDEX_FILE, OCI_INDEX_EMPTY_TEXT, strlen(OCI_INDEX_EMPTY_TEXT),
+	return oci_fs_write_file(root, OCI_LAYOUT_INDEX_FILE, OCI_INDEX_EMPTY_TEXT, strlen(OCI_INDEX_EMPTY_TEXT),
 		FILE_MODE, true, err);
 }
 
@@ -435,10 +413,10 @@ static int check(int root, struct oci_error *err)
 	bool there = false;
 
 	oci_buf_init(&text, OCI_MIB);
-	if (read_part(root, LAYOUT_FILE, &text, err) < 0 || oci_index_check_layout(&text, err) < 0 ||
-		has_file(root, INDEX_FILE, &there, err) < 0)
+	if (oci_layout_read(root, OCI_LAYOUT_FILE, &text, err) < 0 || oci_index_check_layout(&text, err) < 0 ||
+		has_file(root, OCI_LAYOUT_INDEX_FILE, &there, err) < 0)
 		return -1;
-	return there ? 0 : oci_fail(err, OCI_E_FORMAT, "has no '%s': not an OCI layout", INDEX_FILE);
+	return there ? 0 : oci_fail(err, OCI_E_FORMAT, "has no '%s': not an OCI layout", OCI_LAYOUT_INDEX_FILE);
 }
 
 static int create_root(const char *path, struct oci_error *err)
@@ -467,7 +445,7 @@ static int open_root(const char *path, enum oci_store_mode mode, struct oci_erro
 	return oci_steal_fd(&root);
 }
 
-struct oci_store *oci_store_layout(const char *path, enum oci_store_mode mode, struct oci_error *err)
+struct oci_store *oci_store_layout(const char *path, enum oci_store_mode mode, bool lists_all, struct oci_error *err)
 {
 	struct layout *l = calloc(1, sizeof *l);
 	char shown[OCI_STR_ESCAPE_MAX];
@@ -484,5 +462,6 @@ struct oci_store *oci_store_layout(const char *path, enum oci_store_mode mode, s
 		oci_wrap(err, "layout '%s'", oci_str_escape(path, shown));
 		return NULL;
 	}
+	l->lists_all = lists_all || faccessat(l->root, ZOT_DIR, F_OK, 0) == 0;
 	return &l->base;
 }

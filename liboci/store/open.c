@@ -10,7 +10,7 @@ struct oci_store *oci_store_open(const struct oci_reference *ref, enum oci_store
 	case OCI_TRANSPORT_REGISTRY:
 		return oci_store_registry(ref->host, ref->path, mode, options, err);
 	case OCI_TRANSPORT_LAYOUT:
-		return oci_store_layout(ref->path, mode, err);
+		return oci_store_layout(ref->path, mode, options->lists_all, err);
 	case OCI_TRANSPORT_ARCHIVE:
 		return oci_store_archive(ref->path, mode, err);
 	case OCI_TRANSPORT_BUNDLE:

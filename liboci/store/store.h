@@ -125,6 +125,7 @@ struct oci_store_options {
 	const struct oci_strings *endpoints, *endpoint_headers;
 	struct oci_rate *rate;     /* shared by all stores of a process (http/rate.h); NULL: no limit */
 	const char *state_dir;     /* of uploads under way (store/upload_state.h); NULL: the user's, "": none */
+	bool lists_all;            /* of a layout, as a zot wants it (store/layout.h) */
 	uint64_t stall_ms;         /* how long a connection may be silent (http/client.h); 0: 30 s */
 	uint64_t retry_for_ms;     /* a transfer gives up after so long without progress; 0: 15 min */
 	const atomic_int *cancel;  /* signal number; NULL: none */

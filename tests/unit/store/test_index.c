@@ -72,6 +72,53 @@ static void a_full_name_counts_by_its_tag(void **state)
 	assert_int_equal(find(containerd, "docker.io/m/m:v1"), 'b');
 }
 
+#define HAUL(hex, kind) ENTRY(hex, ",\"annotations\":{\"kind\":\"" kind "\"," \
+	"\"org.opencontainers.image.ref.name\":\"m:v1\",\"io.containerd.image.name\":\"r.io/m:v1\"}")
+
+static void what_hauler_lists_beside_an_image_is_not_the_image(void **state)
+{
+	const char *haul = INDEX(HAUL(HEX_B, "dev.hauler/sigs") "," HAUL(HEX_A, "dev.hauler/image"));
+	const char *old = INDEX(HAUL(HEX_A, "dev.cosignproject.cosign/imageIndex") ","
+		HAUL(HEX_B, "dev.cosignproject.cosign/atts"));
+
+	assert_int_equal(find(haul, "v1"), 'a');
+	assert_int_equal(find(haul, "r.io/m:v1"), 'a');
+	assert_int_equal(find(haul, "latest"), 'a');
+	assert_int_equal(find(haul, "sha256-" HEX_A ".sig"), 'b');
+	assert_int_equal(find(haul, "sha256-" HEX_A ".att"), '-');
+	assert_int_equal(find(haul, "sha256-" HEX_B ".sig"), '-');
+	assert_int_equal(find(haul, "sha256-zz.sig"), '-');
+	assert_int_equal(find(old, "m:v1"), 'a');
+	assert_int_equal(find(old, "sha256-" HEX_A ".att"), 'b');
+}
+
+static void parts_without_a_name_do_not_stand_beside_the_only_image(void **state)
+{
+	assert_int_equal(find(INDEX(ENTRY(HEX_B, "") "," NAMED(HEX_A, "v1")), "latest"), 'a');
+	assert_int_equal(find(INDEX(ENTRY(HEX_B, "") "," ENTRY(HEX_A, "")), "latest"), '-');
+}
+
+static void a_manifest_is_listed_once_and_its_tag_takes_the_place(void **state)
+{
+	OCI_CLEANUP(oci_descriptor_clear) struct oci_descriptor d = {0};
+	AUTO_TEXT text = text_of(INDEX(NAMED(HEX_B, "v2"))), listed, again, tagged;
+	bool there = true;
+
+	oci_buf_init(&listed, OCI_INDEX_MAX), oci_buf_init(&again, OCI_INDEX_MAX), oci_buf_init(&tagged, OCI_INDEX_MAX);
+	assert_int_equal(oci_descriptor_of(OCI_MT_MANIFEST, "x", 1, &d, NULL), 0);
+	assert_int_equal(oci_index_lists(&text, &d.digest, &there, NULL), 0);
+	assert_false(there);
+	assert_int_equal(oci_index_list(&text, &d, &listed, NULL), 0);
+	assert_int_equal(oci_index_lists(&listed, &d.digest, &there, NULL), 0);
+	assert_true(there);
+	assert_int_equal(oci_index_list(&listed, &d, &again, NULL), 0);
+	assert_string_equal(oci_buf_text(&again), oci_buf_text(&listed));
+	assert_int_equal(oci_index_set(&again, &d, "v1", &tagged, NULL), 0);
+	assert_null(strstr(strstr(oci_buf_text(&tagged), "2d711642b726b044") + 1, "2d711642b726b044"));
+	assert_non_null(strstr(oci_buf_text(&tagged), "\"v1\""));
+	assert_non_null(strstr(oci_buf_text(&tagged), "\"v2\""));
+}
+
 static void an_exact_name_wins_over_a_full_name(void **state)
 {
 	assert_int_equal(find(INDEX(NAMED(HEX_A, "m:v1") "," NAMED(HEX_B, "v1")), "v1"), 'b');
@@ -183,6 +230,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_name_is_the_ref_name_annotation),
 		cmocka_unit_test(a_full_name_counts_by_its_tag),
+		cmocka_unit_test(what_hauler_lists_beside_an_image_is_not_the_image),
+		cmocka_unit_test(parts_without_a_name_do_not_stand_beside_the_only_image),
+		cmocka_unit_test(a_manifest_is_listed_once_and_its_tag_takes_the_place),
 		cmocka_unit_test(an_exact_name_wins_over_a_full_name),
 		cmocka_unit_test(two_images_of_one_name_are_refused),
 		cmocka_unit_test(one_image_named_twice_is_that_image),

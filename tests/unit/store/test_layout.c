@@ -50,7 +50,7 @@ static int teardown(void **state)
 
 static struct oci_store *open_layout(struct place *p, enum oci_store_mode mode)
 {
-	struct oci_store *store = oci_store_layout(p->path, mode, &p->err);
+	struct oci_store *store = oci_store_layout(p->path, mode, false, &p->err);
 
 	if (!store)
 		fail_msg("%s", p->err.text);
@@ -61,7 +61,7 @@ static void assert_refused(struct place *p, enum oci_store_mode mode, enum oci_e
 {
 	struct oci_error err = {0};
 
-	assert_null(oci_store_layout(p->path, mode, &err));
+	assert_null(oci_store_layout(p->path, mode, false, &err));
 	if (err.code != code)
 		fail_msg("expected error %d, got %d: %s", code, err.code, err.text);
 }
@@ -167,7 +167,7 @@ static void a_missing_directory_is_not_found(void **state)
 	oci_autofree char *path = oci_str_printf("%s/nothing", ((struct place *)*state)->path);
 	struct oci_error err = {0};
 
-	assert_null(oci_store_layout(path, OCI_STORE_READ, &err));
+	assert_null(oci_store_layout(path, OCI_STORE_READ, false, &err));
 	assert_int_equal(err.code, OCI_E_NOT_FOUND);
 }
 
@@ -178,7 +178,7 @@ static void a_file_is_no_layout(void **state)
 	struct oci_error err = {0};
 
 	put_file(p, "file", "x");
-	assert_null(oci_store_layout(path, OCI_STORE_READ, &err));
+	assert_null(oci_store_layout(path, OCI_STORE_READ, false, &err));
 	assert_int_equal(err.code, OCI_E_FORMAT);
 }
 
@@ -320,7 +320,7 @@ struct crowd {
 static int tag_one(struct oci_worker *worker, size_t item, struct oci_error *err)
 {
 	const struct crowd *crowd = worker->ctx;
-	struct oci_store *store = oci_store_layout(crowd->path, OCI_STORE_WRITE, err);
+	struct oci_store *store = oci_store_layout(crowd->path, OCI_STORE_WRITE, false, err);
 	char tag[16];
 	int status;
 
