@@ -12,6 +12,7 @@ extern const struct command cmd_completion;
 extern const struct command cmd_cp;
 extern const struct command cmd_diff;
 extern const struct command cmd_doctor;
+extern const struct command cmd_gc;
 extern const struct command cmd_help;
 extern const struct command cmd_inspect;
 extern const struct command cmd_load;
@@ -41,6 +42,7 @@ const struct command *const commands[] = {
 	&cmd_diff,
 	&cmd_wait,
 	&cmd_doctor,
+	&cmd_gc,
 	&cmd_tags,
 	&cmd_rm,
 	&cmd_prune,

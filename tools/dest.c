@@ -134,8 +134,8 @@ char *dest_path(const struct dest_flags *flags, const char *text, struct oci_err
 		if (flags->pvc_root)
 			return resolve(flags->pvc_root, text, &claim, err);
 		oci_fail(err, OCI_E_USAGE,
-			"'%s' is a claim, and no --pvc-root says where it is mounted; have the cluster do it: "
-			"modelcar job REF %s | kubectl apply -f -", text, text);
+			"'%s' is a claim, and nothing says where claims are mounted; run this where it is mounted at "
+			"DIR/%s, with --pvc-root DIR", text, claim.mount);
 		return NULL;
 	}
 	copy = strdup(text);

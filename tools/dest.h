@@ -12,7 +12,7 @@
  * not exist yet. Everything else is a path and stays as it is.
  *
  * Errors: OCI_E_USAGE (not of this form, leads out of the claim, or no root: then
- * with the line that runs it where the claim is), OCI_E_NOT_FOUND (the claim is
+ * with what to do), OCI_E_NOT_FOUND (the claim is
  * not mounted there).
  */
 #pragma once
