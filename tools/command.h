@@ -38,6 +38,7 @@ struct command {
 	const struct opt_group *groups;     /* NULL: takes no options but --help */
 	const struct example *examples;     /* ends with text NULL; NULL: none */
 	const int *exits;                   /* besides 0, 2, 71 and 128+n; ends with 0; NULL: none */
+	bool plain_exit;                    /* every failure is exit 1: another program's contract */
 	size_t flags_size;
 	/* Prints its result to stdout, and nothing else. main() reports the
 	 * failure and finds out whether stdout could be written. */
@@ -45,6 +46,9 @@ struct command {
 };
 
 #define COMMAND_EXITS(...) ((const int[]){__VA_ARGS__, 0})
+
+/* It has a name of its own (main.c). */
+extern const struct command cmd_storage_initializer;
 
 /* All commands, in the order of the help; ends with NULL. */
 extern const struct command *const commands[];

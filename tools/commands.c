@@ -43,6 +43,7 @@ const struct command *const commands[] = {
 	&cmd_wait,
 	&cmd_doctor,
 	&cmd_gc,
+	&cmd_storage_initializer,
 	&cmd_tags,
 	&cmd_rm,
 	&cmd_prune,

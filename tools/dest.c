@@ -143,3 +143,34 @@ char *dest_path(const struct dest_flags *flags, const char *text, struct oci_err
 		oci_fail_nomem(err);
 	return copy;
 }
+
+static int make_dir(const char *path, struct oci_error *err)
+{
+	oci_autoclose int have = oci_fs_open_dir(path, NULL);
+	oci_autofree char *name = NULL;
+	oci_autoclose int parent = -1;
+
+	if (have >= 0)
+		return 0;
+	if (dest_make_parents(path, err) < 0)
+		return -1;
+	parent = oci_fs_open_parent(path, &name, err);
+	return parent < 0 ? -1 : oci_fs_mkdirs_beneath(parent, name, 0775, err);
+}
+
+int dest_make_parents(const char *path, struct oci_error *err)
+{
+	size_t len = strlen(path);
+	oci_autofree char *above = NULL;
+
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	while (len > 0 && path[len - 1] != '/')
+		len--;
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	if (len == 0)
+		return 0;
+	above = strndup(path, len);
+	return above ? make_dir(above, err) : oci_fail_nomem(err);
+}

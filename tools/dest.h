@@ -27,3 +27,6 @@ extern const struct opt dest_opts[];
 
 /* The caller's to free; NULL on failure. */
 char *dest_path(const struct dest_flags *flags, const char *text, struct oci_error *err);
+
+/* Make the directories above `path` that are missing. */
+int dest_make_parents(const char *path, struct oci_error *err);

@@ -95,7 +95,7 @@ static int parse_and_run(const struct command *command, char **args, struct oci_
 	return rc < 0 ? -1 : 0;
 }
 
-static int dispatch(char **args, struct oci_error *err)
+static int dispatch(char **args, const struct command **command, struct oci_error *err)
 {
 	const char *word = args[0];
 	char shown[OCI_STR_ESCAPE_MAX];
@@ -114,8 +114,27 @@ static int dispatch(char **args, struct oci_error *err)
 		return oci_fail(err, OCI_E_USAGE,
 			"option '%s' stands before the command; see 'modelcar help'",
 			oci_str_escape(word, shown));
-	const struct command *command = command_find(word, err);
-	return command ? parse_and_run(command, args + 1, err) : -1;
+	*command = command_find(word, err);
+	return *command ? parse_and_run(*command, args + 1, err) : -1;
+}
+
+/* Under the names that KServe starts it by, with operands alone. */
+static const struct command *named_after(const char *program)
+{
+	const char *slash = strrchr(program, '/');
+	const char *name = slash ? slash + 1 : program;
+
+	if (strcmp(name, cmd_storage_initializer.name) == 0 || strcmp(name, "initializer-entrypoint") == 0)
+		return &cmd_storage_initializer;
+	return NULL;
+}
+
+static int start(char **argv, const struct command **command, struct oci_error *err)
+{
+	if (!argv[0])
+		return oci_fail(err, OCI_E_USAGE, "no arguments at all");
+	*command = named_after(argv[0]);
+	return *command ? parse_and_run(*command, argv + 1, err) : dispatch(argv + 1, command, err);
 }
 
 /* A result that was not written whole is no result. */
@@ -131,12 +150,14 @@ static int finish_stdout(struct oci_error *err)
 
 int main(int argc, char **argv)
 {
+	const struct command *command = NULL;
 	struct oci_error err = {0};
+	int code;
 
 	occupy_standard_descriptors();
 	catch_signals();
-	int rc = argc > 0 ? dispatch(argv + 1, &err) : oci_fail(&err, OCI_E_USAGE, "no arguments at all");
-	if (rc == 0)
-		rc = finish_stdout(&err);
-	return rc == 0 ? 0 : failure_report(&err, atomic_load(&cancelled));
+	if (start(argv, &command, &err) == 0 && finish_stdout(&err) == 0)
+		return 0;
+	code = failure_report(&err, atomic_load(&cancelled));
+	return command && command->plain_exit && code < OCI_E_CANCELLED ? OCI_E_BUG : code;
 }
