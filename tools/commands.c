@@ -24,6 +24,7 @@ extern const struct command cmd_pack;
 extern const struct command cmd_prune;
 extern const struct command cmd_pull;
 extern const struct command cmd_rm;
+extern const struct command cmd_storage_initializer;
 extern const struct command cmd_tags;
 extern const struct command cmd_verify;
 extern const struct command cmd_wait;

@@ -126,7 +126,7 @@ static int take_version(struct gc *gc, const char *name, const struct stat *st, 
 	if (!item)
 		return -1;
 	item->is_version = true;
-	if (tree < 0 || oci_record_read(tree, &record, NULL) < 0 ||
+	if (tree < 0 || oci_record_read(tree, OCI_RECORD_NAME, &record, NULL) < 0 ||
 		fstatat(tree, OCI_RECORD_NAME, &written, AT_SYMLINK_NOFOLLOW) < 0) {
 		item->time = st->st_mtime;
 		snprintf(item->why, sizeof item->why, "it has no record that can be read, and may be anybody's");
