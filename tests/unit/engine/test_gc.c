@@ -27,7 +27,7 @@ static void put_version(void **state, char letter, unsigned days)
 	oci_digest_of(OCI_SHA256, name, strlen(name), &record.root);
 	record.manifest = record.root;
 	put_file(tree, "model.bin", "weights");
-	assert_int_equal(oci_record_write(tree, &record, NULL), 0);
+	assert_int_equal(oci_record_write(tree, OCI_RECORD_NAME, &record, NULL), 0);
 	assert_int_equal(utimensat(tree, OCI_RECORD_NAME, when, 0), 0);
 }
 
