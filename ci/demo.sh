@@ -88,7 +88,7 @@ show modelcar pull oci:images:v1 landed
 show diff -r -x .modelcar.json model landed && echo "the trees are equal"
 
 say "prove the tree against its manifest, without the source"
-show modelcar verify landed
+show modelcar verify --full landed
 
 say "change one small file and pack again: the weights are there already"
 echo '{"note": "changed by the demo"}' >model/demo.json

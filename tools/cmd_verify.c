@@ -10,6 +10,7 @@
 
 struct verify_flags {
 	const char *against, *platform;
+	bool full;
 	uint64_t jobs;
 	struct registry_flags registry;
 	struct output_flags output;
@@ -50,7 +51,8 @@ static void print_text(const struct oci_verify_report *report)
 	}
 	if (report->differences.count == 0)
 		printf("ok: %zu %s, %s\n", report->blob_count ? report->blob_count : report->file_count,
-			report->blob_count ? "blobs" : "files", oci_str_size(report->bytes, size));
+			report->blob_count ? "blobs" : "files",
+			report->bytes ? oci_str_size(report->bytes, size) : "by size and time (--full hashes them)");
 }
 
 static int verify_dir(const struct invocation *inv, struct subject *dir, struct oci_verify_report *report,
@@ -72,6 +74,8 @@ static int verify_dir(const struct invocation *inv, struct subject *dir, struct 
 			return -1;
 		want = &against.listing;
 	}
+	if (!flags->against && !flags->full)
+		return oci_verify_quick(dir->text, want, report, err);
 	return oci_verify_tree(dir->text, want, (unsigned)flags->jobs, inv->observer, inv->cancel, report, err);
 }
 
@@ -103,7 +107,7 @@ static int run(const struct invocation *inv, struct oci_error *err)
 	else if (print_json(&report, err) < 0)
 		return -1;
 	if (report.differences.count > 0)
-		return oci_fail(err, OCI_E_DAMAGED, "'%s': %zu %s not as recorded, first '%s'; pull it again",
+		return oci_fail(err, OCI_E_DAMAGED, "'%s': %zu %s not as recorded, first '%s'; 'modelcar repair' makes it right",
 			inv->operands[0], report.differences.count,
 			report.differences.count == 1 ? "file is" : "files are",
 			report.differences.items[0].path);
@@ -113,6 +117,8 @@ static int run(const struct invocation *inv, struct oci_error *err)
 static const struct opt opts[] = {
 	{OPT_TEXT(0, "against", struct verify_flags, against), .metavar = "REF",
 		.help = "what the directory should be; needed where no pull left its record"},
+	{OPT_FLAG(0, "full", struct verify_flags, full),
+		.help = "hash every byte of a directory that a pull filled, not only look at sizes and times"},
 	{OPT_TEXT(0, "platform", struct verify_flags, platform), .metavar = "OS/ARCH",
 		.help = "which image of an index (this machine's, else ours)"},
 	{OPT_NUMBER('j', "jobs", struct verify_flags, jobs), .metavar = "N", .max = 64,
@@ -133,7 +139,8 @@ static const struct opt_group groups[] = {
 };
 
 static const struct example examples[] = {
-	{"a pulled directory against its own record, every byte", "verify /srv/model"},
+	{"a pulled directory against its own record: sizes and times", "verify /srv/model"},
+	{"the same, every byte", "verify --full /srv/model"},
 	{"a directory that something else has filled", "verify --against reg.example/m:v1 /srv/model"},
 	{"an image where it lies, every blob of every platform", "verify oci:./store:v1"},
 	{0},
@@ -141,10 +148,11 @@ static const struct example examples[] = {
 
 const struct command cmd_verify = {
 	.name = "verify",
-	.summary = "prove a directory or an image by hashing all of it",
-	.about = "A directory is proven against the record that the pull left in it, or against an image. Files "
-		 "that are missing, changed or should not be there are named, and the exit status is 40. Of an "
-		 "image, every blob is read and compared with its digest.",
+	.summary = "check a directory or an image against its digests",
+	.about = "A directory is compared with the record that the pull left in it, by sizes and times, or with --full by "
+		 "every byte; --against an image every byte is hashed, too. Files that are missing, changed or should not be "
+		 "there are named, and the exit status is 40: modelcar repair makes them right. Of an image, every blob is "
+		 "read and compared with its digest.",
 	.operands = operands,
 	.groups = groups,
 	.examples = examples,

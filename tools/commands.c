@@ -23,6 +23,7 @@ extern const struct command cmd_mirror;
 extern const struct command cmd_pack;
 extern const struct command cmd_prune;
 extern const struct command cmd_pull;
+extern const struct command cmd_repair;
 extern const struct command cmd_rm;
 extern const struct command cmd_storage_initializer;
 extern const struct command cmd_tags;
@@ -41,6 +42,7 @@ const struct command *const commands[] = {
 	&cmd_ls,
 	&cmd_verify,
 	&cmd_diff,
+	&cmd_repair,
 	&cmd_wait,
 	&cmd_doctor,
 	&cmd_gc,

@@ -11,12 +11,12 @@ static bool names_transport(const char *text)
 		oci_str_starts(text, "docker-archive:") || oci_str_starts(text, "docker://");
 }
 
-static int open_dir(struct subject *s, int dir, struct oci_error *err)
+static int open_dir(struct subject *s, struct oci_error *err)
 {
 	struct oci_error failure = {0};
 
 	s->is_dir = true;
-	s->has_record = oci_record_read(dir, OCI_RECORD_NAME, &s->record, &failure) == 0;
+	s->has_record = oci_record_find(s->text, &s->record, &failure) == 0;
 	if (!s->has_record && failure.code != OCI_E_NOT_FOUND) {
 		*err = failure;
 		return oci_wrap(err, "'%s'", s->text);
@@ -45,7 +45,7 @@ int subject_open(struct subject *s, const struct invocation *inv, const struct r
 
 	s->text = text;
 	if (dir >= 0)
-		return open_dir(s, dir, err);
+		return open_dir(s, err);
 	/* What looks like a path is meant as one. */
 	if (text[0] == '/' || text[0] == '.')
 		return oci_fail(err, OCI_E_NOT_FOUND, "directory '%s' does not exist", text);

@@ -105,6 +105,8 @@ static bool any_matches(const struct oci_strings *globs, const char *path)
 
 bool oci_filter_takes(const struct oci_filter *filter, const char *path)
 {
+	if (filter->only && !oci_listing_find(filter->only, path))
+		return false;
 	if (filter->include && filter->include->count > 0 && !any_matches(filter->include, path))
 		return false;
 	return !any_matches(filter->exclude, path);
@@ -112,6 +114,6 @@ bool oci_filter_takes(const struct oci_filter *filter, const char *path)
 
 bool oci_filter_is_empty(const struct oci_filter *filter)
 {
-	return (!filter->include || filter->include->count == 0) &&
+	return !filter->only && (!filter->include || filter->include->count == 0) &&
 		(!filter->exclude || filter->exclude->count == 0);
 }

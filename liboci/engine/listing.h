@@ -50,9 +50,10 @@ int oci_listing_shape(const struct oci_listing *l, size_t i, struct oci_layer_sh
 void oci_listing_clear(struct oci_listing *l);
 
 /* Which files are wanted: all, or those that an include matches, less those
- * that an exclude matches. */
+ * that an exclude matches; and of them those that are listed, where some are. */
 struct oci_filter {
 	const struct oci_strings *include, *exclude; /* globs; NULL: none */
+	const struct oci_listing *only;              /* these paths and no others; NULL: any */
 };
 bool oci_filter_takes(const struct oci_filter *filter, const char *path);
 bool oci_filter_is_empty(const struct oci_filter *filter);

@@ -197,3 +197,25 @@ def test_modes_are_the_same_under_any_umask(place, versions):
     tool.ok("pull", one, place / "fresh", preexec_fn=lambda: os.umask(0o077))
     for root in (place / "m", place / "fresh"):
         assert set(trees.modes(root).values()) <= {0o664, 0o775}
+
+
+def test_repair_builds_bad_files_anew_and_writes_no_published_one(place, versions):
+    one, v1, _, _ = versions
+    tool.ok("pull", one, place / "m")
+    shard = place / "m/model-00002-of-00004.safetensors"
+    times = shard.stat()
+    models.flip(shard, 400_000)
+    os.utime(shard, ns=(times.st_atime_ns, times.st_mtime_ns))  # nobody sees it without reading
+    (place / "m/mine.txt").write_text("mine")
+    tool.run("verify", place / "m")
+    assert tool.run("verify", "--full", place / "m").code == tool.DAMAGED
+    held = os.open(shard, os.O_RDONLY)
+    tool.ok("repair", place / "m")
+    assert os.fstat(held).st_nlink == 0 and shard.stat().st_ino != times.st_ino
+    os.close(held)
+    assert (place / "m/mine.txt").exists()
+    (place / "m/mine.txt").unlink()
+    trees.assert_same(v1, place / "m")
+    tool.ok("verify", "--full", place / "m")
+    assert "nothing was damaged" in tool.ok("repair", place / "m").err
+    tool.fails(tool.NOT_FOUND, "repair", v1)

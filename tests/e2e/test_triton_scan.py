@@ -1,0 +1,130 @@
+"""What a Triton server that polls its repository sees while a pull fills and changes it."""
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+import models
+import tool
+import trees
+
+
+class Scan:
+    """Triton's way of looking: each directory of the root is a model, each numeric one in it a version.
+
+    Looks all the time, in a thread of its own, and keeps every state that it saw.
+    """
+
+    def __init__(self, root: Path):
+        self.root, self.states, self.ended = root, [], threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+
+    def run(self) -> None:
+        last = None
+        while not self.ended.is_set():
+            state = {d.name: self.model(Path(d.path)) for d in os.scandir(self.root) if d.is_dir()}
+            if state != last:
+                self.states.append(state)
+            last = state
+
+    @staticmethod
+    def model(root: Path) -> dict[str, int]:
+        """Paths of the files in a model with their sizes; what goes away meanwhile is not there."""
+        found = {}
+        for folder, _, files in os.walk(root):
+            for name in files:
+                path = Path(folder) / name
+                try:
+                    found[path.relative_to(root).as_posix()] = path.stat().st_size
+                except FileNotFoundError:
+                    pass
+        return found
+
+    def models(self) -> set[str]:
+        return {name for state in self.states for name in state}
+
+
+def check_order(scan: Scan, name: str, whole: dict[str, int]) -> None:
+    """A file has its whole size from the first, and config.pbtxt comes when all the rest is there."""
+    for state in scan.states:
+        seen = state.get(name, {})
+        assert not [path for path in seen if ".modelcar" in path]
+        assert all(whole.get(path, size) == size for path, size in seen.items()), seen
+        if "config.pbtxt" in seen:
+            assert seen.keys() >= whole.keys(), f"config.pbtxt before {whole.keys() - seen.keys()}"
+
+
+def sizes(root: Path) -> dict[str, int]:
+    return {path: size for path, (size, _) in trees.tree(root).items()}
+
+
+@pytest.fixture
+def repository(tmp_path) -> Path:
+    """A Triton repository that holds a model already."""
+    models.triton(tmp_path / "repository", models=("other",))
+    return tmp_path / "repository"
+
+
+def one_model(root: Path, version: int, seed: int) -> Path:
+    models.write(root, {"config.pbtxt": models.triton_config("encoder"), "labels.txt": "cat\n"})
+    return models.write(root, {f"{version}/model.onnx": b"\x08\x08" + models.weights(4_000_000, seed)})
+
+
+def test_a_fresh_model_appears_whole_and_nothing_of_ours_is_a_directory(tmp_path, repository):
+    model = one_model(tmp_path / "model", 1, 1)
+    tool.ok("pack", model, f"oci:{tmp_path}/l:v1")
+    with Scan(repository) as scan:
+        tool.ok("pull", f"oci:{tmp_path}/l:v1", repository / "encoder")
+    assert scan.models() == {"other", "encoder"}
+    check_order(scan, "encoder", sizes(model))
+    trees.assert_same(model, repository / "encoder")
+    assert {p.name for p in repository.iterdir()} == {"other", "encoder", ".modelcar.encoder.json"}
+    tool.ok("verify", "--full", repository / "encoder")
+    assert "unchanged" in tool.ok("pull", f"oci:{tmp_path}/l:v1", repository / "encoder").err
+
+
+def test_a_new_version_of_a_model_comes_without_a_change_to_the_old_files(tmp_path, repository):
+    one = one_model(tmp_path / "one", 1, 1)
+    two = Path(shutil.copytree(one, tmp_path / "two"))
+    models.write(two, {"2/model.onnx": b"\x08\x08" + models.weights(4_000_000, 2)})
+    tool.ok("pack", one, f"oci:{tmp_path}/l:v1")
+    tool.ok("pack", two, f"oci:{tmp_path}/l:v2")
+    tool.ok("pull", f"oci:{tmp_path}/l:v1", repository / "encoder")
+    before = (repository / "encoder/1/model.onnx").stat()
+    with Scan(repository) as scan:
+        tool.ok("pull", f"oci:{tmp_path}/l:v2", repository / "encoder")
+    after = (repository / "encoder/1/model.onnx").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert scan.models() == {"other", "encoder"}
+    assert all(state["encoder"].get("2/model.onnx", 8_000_002) == 8_000_002 for state in scan.states)
+    trees.assert_same(two, repository / "encoder")
+    tool.ok("pull", f"oci:{tmp_path}/l:v1", repository / "encoder")
+    trees.assert_same(one, repository / "encoder")
+    assert {p.name for p in (repository / "encoder").iterdir()} == {"1", "config.pbtxt", "labels.txt"}
+
+
+def test_a_whole_repository_is_filled_in_place(tmp_path):
+    tree = models.triton(tmp_path / "tree")
+    changed = models.triton(tmp_path / "changed", versions=(1, 3))
+    tool.ok("pack", tree, f"oci:{tmp_path}/l:v1")
+    tool.ok("pack", changed, f"oci:{tmp_path}/l:v2")
+    (tmp_path / "models").mkdir()
+    with Scan(tmp_path / "models") as scan:
+        tool.ok("pull", f"oci:{tmp_path}/l:v1", tmp_path / "models")
+        trees.assert_same(tree, tmp_path / "models")
+        tool.ok("pull", "--publish", "in-place", f"oci:{tmp_path}/l:v2", tmp_path / "models")
+    assert scan.models() == {"encoder", "decoder"}
+    for name in ("encoder", "decoder"):
+        assert not [path for state in scan.states for path in state.get(name, {}) if ".modelcar" in path]
+    trees.assert_same(changed, tmp_path / "models")
+    assert {p.name for p in (tmp_path / "models/encoder").iterdir()} == {"1", "3", "config.pbtxt", "labels.txt"}
