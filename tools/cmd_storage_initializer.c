@@ -96,6 +96,7 @@ static int pull_reference(const struct invocation *inv, const struct kserve *kse
 	struct oci_pull_options options = {.from = ref,
 		.dest = dest,
 		.filter = {&kserve->allow, &kserve->ignore},
+		.publish = OCI_PUBLISH_IN_PLACE,
 		.store = store,
 		.observer = inv->observer,
 		.cancel = inv->cancel};

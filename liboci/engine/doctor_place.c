@@ -64,11 +64,11 @@ static bool find_parent(struct doctor *d, const char *dest)
 	return true;
 }
 
-static bool is_replaced(int dest)
+static bool is_tree(const char *dest)
 {
-	struct stat st;
+	OCI_CLEANUP(oci_record_clear) struct oci_record record = {0};
 
-	return fstatat(dest, OCI_RECORD_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	return oci_record_find(dest, &record, NULL) == 0;
 }
 
 /* A tree of ours is replaced by one that is made beside it; a mount point cannot be. */
@@ -79,7 +79,7 @@ static bool choose_place(struct doctor *d, const char *dest)
 	int parent = -1;
 
 	(void)oci_mount_of(d->dest, &mount);
-	if (is_replaced(d->dest) && !mount.is_root)
+	if (is_tree(dest) && !mount.is_root)
 		parent = oci_fs_open_parent(dest, &name, NULL);
 	if (parent < 0) {
 		free(d->place_path);

@@ -201,7 +201,7 @@ static int link_something(struct probe *p, bool *shared)
 	const char *base = NULL;
 
 	*shared = false;
-	if (p->d->dest >= 0 && oci_record_read(p->d->dest, OCI_RECORD_NAME, &record, NULL) == 0 && record.listing.count > 0 &&
+	if (p->d->dest >= 0 && oci_record_find(p->d->options->dest, &record, NULL) == 0 && record.listing.count > 0 &&
 		!record.listing.files[0].link)
 		parent = oci_fs_parent_beneath(p->d->dest, record.listing.files[0].path, &base, NULL);
 	*shared = parent >= 0;

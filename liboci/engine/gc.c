@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "engine/gc_job.h"
+#include "engine/record.h"
 
 #define STATE_PREFIX ".modelcar"
 #define STATE_SUFFIX ".part"
@@ -152,7 +153,7 @@ static int remove_hidden(struct gc *gc, int dir, const char *name, struct oci_gc
 /* Out of sight first; a pull may have made it current since we looked. */
 static int remove_version(struct gc *gc, struct oci_gc_item *item, struct oci_error *err)
 {
-	char hidden[64];
+	char hidden[64], beside[OCI_RECORD_BESIDE_MAX];
 
 	if (oci_fs_temp_name(STATE_PREFIX, STATE_SUFFIX, hidden, sizeof hidden, err) < 0)
 		return -1;
@@ -163,6 +164,7 @@ static int remove_version(struct gc *gc, struct oci_gc_item *item, struct oci_er
 		stay(item, "a link leads to it");
 		return 0;
 	}
+	(void)unlinkat(gc->dir, oci_record_beside(item->name, beside), 0); /* of a Triton model */
 	return remove_hidden(gc, gc->dir, hidden, item, err);
 }
 

@@ -9,12 +9,12 @@
 #include "base/cleanup.h"
 #include "base/mount.h"
 #include "engine/record.h"
+#include "engine/stage.h"
 
 #define ITEMS_MAX 100000
 #define VERSION_PREFIX "sha256-"
 #define VERSION_HEX 12
 #define STATE_PREFIX ".modelcar."
-#define STATE_HEX 8
 #define STATE_SUFFIX ".part"
 #define BESIDE "../"
 #define BLOCK_BYTES 512 /* what st_blocks counts, whatever the file system */
@@ -33,13 +33,11 @@ static bool is_state(const char *name)
 
 bool gc_is_state_of(const char *item, const char *name)
 {
-	char hex[OCI_DIGEST_TEXT_MAX];
-	struct oci_digest digest;
+	char prefix[OCI_STAGE_NAME_MAX];
 
-	oci_digest_of(OCI_SHA256, name, strlen(name), &digest);
-	oci_digest_hex(&digest, hex);
-	return strncmp(item + strlen(STATE_PREFIX), hex, STATE_HEX) == 0 &&
-		item[strlen(STATE_PREFIX) + STATE_HEX] == '.';
+	oci_stage_dest_name(name, "", prefix); /* ".modelcar.<8 hex>..part" */
+	prefix[strlen(prefix) - strlen("." STATE_SUFFIX) + 1] = '\0';
+	return oci_str_starts(item, prefix);
 }
 
 int gc_place(const struct gc *gc, const struct oci_gc_item *item, const char **name)
@@ -116,18 +114,24 @@ static void measure(int dir, const char *name, const struct stat *st, bool versi
 		(void)oci_fs_walk(inner, measure_entry, &m, NULL);
 }
 
+static bool read_record(int dir, const char *name, struct oci_record *record, struct stat *written)
+{
+	return oci_record_read(dir, name, record, NULL) == 0 && fstatat(dir, name, written, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static int take_version(struct gc *gc, const char *name, const struct stat *st, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_record_clear) struct oci_record record = {0};
 	struct oci_gc_item *item = add(gc, "", name, err);
 	oci_autoclose int tree = oci_fs_open_dir_beneath(gc->dir, name, NULL);
+	char beside[OCI_RECORD_BESIDE_MAX];
 	struct stat written;
 
 	if (!item)
 		return -1;
 	item->is_version = true;
-	if (tree < 0 || oci_record_read(tree, OCI_RECORD_NAME, &record, NULL) < 0 ||
-		fstatat(tree, OCI_RECORD_NAME, &written, AT_SYMLINK_NOFOLLOW) < 0) {
+	if (tree < 0 || (!read_record(tree, OCI_RECORD_NAME, &record, &written) &&
+				!read_record(gc->dir, oci_record_beside(name, beside), &record, &written))) {
 		item->time = st->st_mtime;
 		snprintf(item->why, sizeof item->why, "it has no record that can be read, and may be anybody's");
 		return 0;

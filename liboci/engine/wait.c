@@ -14,25 +14,6 @@
 #define REMIND_MS (60 * 1000)
 #define CURRENT "current"    /* of a directory of versions */
 
-/* Of a file system without times for its files the record has none. */
-static bool file_is_there(int dir, const struct oci_listing_file *file)
-{
-	oci_autoclose int fd = oci_fs_open_beneath(dir, file->path, O_PATH, 0, NULL);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != file->size_bytes)
-		return false;
-	return file->mtime_ns == 0 ||
-		file->mtime_ns == (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
-}
-
-static bool link_is_there(int dir, const struct oci_listing_file *file)
-{
-	oci_autofree char *target = NULL;
-
-	return oci_fs_read_link(dir, file->path, &target, NULL) == 0 && strcmp(target, file->link) == 0;
-}
-
 static int check_files(int dir, const struct oci_record *record, uint64_t *bytes, struct oci_error *err)
 {
 	const struct oci_listing *l = &record->listing;
@@ -44,7 +25,7 @@ static int check_files(int dir, const struct oci_record *record, uint64_t *bytes
 		const struct oci_listing_file *file = &l->files[i];
 
 		*bytes += file->size_bytes;
-		if (file->link ? link_is_there(dir, file) : file_is_there(dir, file))
+		if (oci_record_holds(dir, file))
 			continue;
 		first = first ? first : file->path;
 		wrong++;
@@ -60,19 +41,60 @@ static bool is_wanted(const struct oci_record *record, const struct oci_digest *
 	return !want || oci_digest_equal(&record->root, want) || oci_digest_equal(&record->manifest, want);
 }
 
-/* The directory itself, or the version that is current in it. */
-static int open_tree(const char *path, struct oci_error *err)
-{
-	oci_autoclose int dir = oci_fs_open_dir(path, err);
-	oci_autofree char *target = NULL;
-	struct stat st;
-	int version;
+/* A tree, and where its record lies: in it, or beside it. */
+struct tree {
+	int dir, home;
+	char record[OCI_RECORD_BESIDE_MAX];
+};
+#define TREE_NONE ((struct tree){.dir = -1, .home = -1})
 
-	if (dir < 0 || fstatat(dir, OCI_RECORD_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
-		oci_fs_read_link(dir, CURRENT, &target, NULL) < 0)
-		return oci_steal_fd(&dir);
-	version = oci_fs_open_dir_beneath(dir, target, NULL);
-	return version >= 0 ? version : oci_steal_fd(&dir);
+static void close_tree(struct tree *tree)
+{
+	oci_cleanup_close(&tree->dir);
+	oci_cleanup_close(&tree->home);
+}
+
+static bool is_there(int dir, const char *name)
+{
+	struct stat st;
+
+	return dir >= 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Takes `parent`, which holds the tree as `name`; -1: it is not known. */
+static void find_record(struct tree *tree, int parent, const char *name)
+{
+	oci_autoclose int beside = parent;
+
+	if (!is_there(tree->dir, OCI_RECORD_NAME) && beside >= 0 && is_there(beside, oci_record_beside(name, tree->record))) {
+		tree->home = oci_steal_fd(&beside);
+		return;
+	}
+	tree->home = fcntl(tree->dir, F_DUPFD_CLOEXEC, 0);
+	memcpy(tree->record, OCI_RECORD_NAME, sizeof OCI_RECORD_NAME);
+}
+
+/* The directory itself, or the version that is current in it. */
+static int open_tree(const char *path, struct tree *ret, struct oci_error *err)
+{
+	oci_autofree char *target = NULL, *name = NULL;
+	int version, parent;
+
+	ret->dir = oci_fs_open_dir(path, err);
+	if (ret->dir < 0)
+		return -1;
+	if (!is_there(ret->dir, OCI_RECORD_NAME) && oci_fs_read_link(ret->dir, CURRENT, &target, NULL) == 0) {
+		version = oci_fs_open_dir_beneath(ret->dir, target, NULL);
+		if (version >= 0) {
+			parent = ret->dir;
+			ret->dir = version;
+			find_record(ret, parent, target);
+			return 0;
+		}
+	}
+	parent = oci_fs_open_parent(path, &name, NULL);
+	find_record(ret, parent, name);
+	return 0;
 }
 
 /* No record: say what is there instead. */
@@ -93,15 +115,15 @@ static int fail_without_record(int dir, struct oci_error *err)
 	return oci_fail(err, OCI_E_NOT_FOUND, "it is empty");
 }
 
-static int read_record(int dir, const struct oci_digest *want, struct oci_record *ret, struct oci_error *err)
+static int read_record(const struct tree *tree, const struct oci_digest *want, struct oci_record *ret, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_record_clear) struct oci_record record = {0};
 	struct oci_error why = {0};
 	char have[OCI_DIGEST_TEXT_MAX];
 
-	if (oci_record_read(dir, OCI_RECORD_NAME, &record, &why) < 0) {
+	if (oci_record_read(tree->home, tree->record, &record, &why) < 0) {
 		if (why.code == OCI_E_NOT_FOUND)
-			return fail_without_record(dir, err);
+			return fail_without_record(tree->dir, err);
 		if (err)
 			*err = why;
 		return -1;
@@ -115,11 +137,11 @@ static int read_record(int dir, const struct oci_digest *want, struct oci_record
 }
 
 /* An update in place removes the record first and writes another one last. */
-static bool is_same_record(int dir, const struct stat *before)
+static bool is_same_record(const struct tree *tree, const struct stat *before)
 {
 	struct stat now;
 
-	return fstatat(dir, OCI_RECORD_NAME, &now, AT_SYMLINK_NOFOLLOW) == 0 && now.st_ino == before->st_ino &&
+	return fstatat(tree->home, tree->record, &now, AT_SYMLINK_NOFOLLOW) == 0 && now.st_ino == before->st_ino &&
 		now.st_mtim.tv_sec == before->st_mtim.tv_sec && now.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
 }
 
@@ -127,21 +149,21 @@ int oci_wait_look(const char *dir, const struct oci_digest *want, struct oci_wai
 {
 	OCI_CLEANUP(oci_record_clear) struct oci_record record = {0};
 	struct oci_error why = {0};
-	oci_autoclose int tree = open_tree(dir, &why);
+	OCI_CLEANUP(close_tree) struct tree tree = TREE_NONE;
 	struct stat st = {0};
 	uint64_t bytes;
 
-	if (tree < 0) {
+	if (open_tree(dir, &tree, &why) < 0) {
 		if (why.code == OCI_E_NOT_FOUND)
 			return oci_fail(err, OCI_E_NOT_FOUND, "it does not exist");
 		if (err)
 			*err = why;
 		return -1;
 	}
-	(void)fstatat(tree, OCI_RECORD_NAME, &st, AT_SYMLINK_NOFOLLOW);
-	if (read_record(tree, want, &record, err) < 0 || check_files(tree, &record, &bytes, err) < 0)
+	(void)fstatat(tree.home, tree.record, &st, AT_SYMLINK_NOFOLLOW);
+	if (read_record(&tree, want, &record, err) < 0 || check_files(tree.dir, &record, &bytes, err) < 0)
 		return -1;
-	if (!is_same_record(tree, &st))
+	if (!is_same_record(&tree, &st))
 		return oci_fail(err, OCI_E_DAMAGED, "it is being changed");
 	oci_wait_report_clear(ret);
 	ret->record = record;

@@ -6,7 +6,7 @@
  *     oci_wait_report_clear(&report);
  *
  * A directory is ready when it holds a record (engine/record.h) of the image
- * that is waited for, and every file of it lies there with the size and time
+ * that is waited for, or has it beside it, and every file of it lies there with the size and time
  * that the record has. Nothing is hashed: the record is written last, by a pull
  * that has verified every byte. A directory of versions stands for the one that
  * its link "current" leads to.
