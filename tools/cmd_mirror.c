@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,26 +26,6 @@ static const char *const states[] = {[OCI_MIRROR_UNCHANGED] = "unchanged",
 	[OCI_MIRROR_COPIED] = "copied", [OCI_MIRROR_REMOVED] = "removed", [OCI_MIRROR_FAILED] = "failed"};
 
 /* the plan */
-
-static int read_file(const char *path, struct oci_buf *out, struct oci_error *err)
-{
-	bool standard = strcmp(path, "-") == 0;
-	FILE *file = standard ? stdin : fopen(path, "re");
-	char chunk[4096], shown[OCI_STR_ESCAPE_MAX];
-	size_t n;
-	int rc = 0;
-
-	if (!file)
-		return oci_fail_sys(err, errno, errno == ENOENT ? OCI_E_NOT_FOUND : OCI_E_IO, "cannot read '%s'",
-			oci_str_escape(path, shown));
-	while (rc == 0 && (n = fread(chunk, 1, sizeof chunk, file)) > 0)
-		rc = oci_buf_append(out, chunk, n, err);
-	if (rc == 0 && ferror(file))
-		rc = oci_fail(err, OCI_E_IO, "cannot read '%s'", oci_str_escape(path, shown));
-	if (!standard)
-		fclose(file);
-	return rc;
-}
 
 static int copy_texts(struct oci_strings *to, const struct oci_strings *from, struct oci_error *err)
 {
@@ -88,7 +67,7 @@ static int read_plan(const struct invocation *inv, struct oci_mirror_plan *plan,
 
 	oci_buf_init(&text, FILE_BYTES_MAX);
 	if (!flags->file ? take_operands(inv, plan, err) < 0
-			 : read_file(flags->file, &text, err) < 0 ||
+			 : common_read_file(flags->file, &text, err) < 0 ||
 				    oci_mirror_plan_read(oci_buf_text(&text), text.len, plan, err) < 0)
 		return -1;
 	return oci_mirror_plan_check(plan, err);

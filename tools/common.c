@@ -1,6 +1,8 @@
 #include "common.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "http/rate.h"
 
@@ -156,4 +158,24 @@ int common_print_json(struct oci_json_writer *w, struct oci_error *err)
 	fwrite(w->out->data, 1, w->out->len, stdout);
 	fputc('\n', stdout);
 	return 0;
+}
+
+int common_read_file(const char *path, struct oci_buf *out, struct oci_error *err)
+{
+	bool standard = strcmp(path, "-") == 0;
+	FILE *file = standard ? stdin : fopen(path, "re");
+	char chunk[4096], shown[OCI_STR_ESCAPE_MAX];
+	size_t n;
+	int rc = 0;
+
+	if (!file)
+		return oci_fail_sys(err, errno, errno == ENOENT ? OCI_E_NOT_FOUND : OCI_E_IO, "cannot read '%s'",
+			oci_str_escape(path, shown));
+	while (rc == 0 && (n = fread(chunk, 1, sizeof chunk, file)) > 0)
+		rc = oci_buf_append(out, chunk, n, err);
+	if (rc == 0 && ferror(file))
+		rc = oci_fail(err, OCI_E_IO, "cannot read '%s'", oci_str_escape(path, shown));
+	if (!standard)
+		fclose(file);
+	return rc;
 }

@@ -96,3 +96,6 @@ struct oci_store *common_store_open(const struct invocation *inv, const struct r
 
 /* Ends the writer and prints its document and a newline to stdout. */
 int common_print_json(struct oci_json_writer *w, struct oci_error *err);
+
+/* A small file that the user names, whole; "-" is standard input. OCI_E_NOT_FOUND, OCI_E_FORMAT beyond out's maximum. */
+int common_read_file(const char *path, struct oci_buf *out, struct oci_error *err);

@@ -1,0 +1,110 @@
+#include "engine/tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "engine/record.h"
+
+#define STATE ".modelcar"
+#define CURRENT "current"
+
+static bool is_file(int dir, const char *path)
+{
+	oci_autoclose int fd = oci_fs_open_beneath(dir, path, O_PATH, 0, NULL);
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* "a/b" has its record as "a/b/.modelcar.json" or "a/.modelcar.b.json". */
+static int has_record(int root, const char *path, bool *ret, struct oci_error *err)
+{
+	const char *slash = strrchr(path, '/');
+	char name[OCI_RECORD_BESIDE_MAX];
+	oci_autofree char *inside = oci_str_printf("%s/" OCI_RECORD_NAME, path);
+	oci_autofree char *beside = oci_str_printf("%.*s%s", slash ? (int)(slash + 1 - path) : 0, path,
+		oci_record_beside(slash ? slash + 1 : path, name));
+
+	if (!inside || !beside)
+		return oci_fail_nomem(err);
+	*ret = is_file(root, inside) || is_file(root, beside);
+	return 0;
+}
+
+struct search {
+	int root;
+	struct oci_strings *found;
+};
+
+static int visit(void *ctx, const char *path, const struct stat *st, struct oci_error *err)
+{
+	const struct search *search = ctx;
+	const char *slash = strrchr(path, '/');
+	bool tree;
+
+	if (!S_ISDIR(st->st_mode) || oci_str_starts(slash ? slash + 1 : path, STATE))
+		return 1;
+	if (has_record(search->root, path, &tree, err) < 0)
+		return -1;
+	if (!tree)
+		return 0;
+	return oci_strings_add(search->found, path, err) < 0 ? -1 : 1;
+}
+
+int oci_trees_find(int root, struct oci_strings *ret, struct oci_error *err)
+{
+	struct search search = {root, ret};
+
+	return oci_fs_walk(root, visit, &search, err);
+}
+
+/* A link "current" to what is gone. */
+static void remove_current(int parent, const char *base)
+{
+	oci_autofree char *target = NULL;
+
+	if (oci_fs_read_link(parent, CURRENT, &target, NULL) == 0 && strcmp(target, base) == 0)
+		unlinkat(parent, CURRENT, 0);
+}
+
+/* Directories above that are empty now; the first that is not ends it. */
+static void remove_empty(int root, const char *path)
+{
+	const char *slash = strrchr(path, '/'), *base;
+	oci_autofree char *above = slash ? strndup(path, (size_t)(slash - path)) : NULL;
+
+	while (above && *above) {
+		oci_autoclose int parent = oci_fs_parent_beneath(root, above, &base, NULL);
+		char *last;
+
+		if (parent < 0 || unlinkat(parent, base, AT_REMOVEDIR) < 0)
+			return;
+		last = strrchr(above, '/');
+		*(last ? last : above) = '\0';
+	}
+}
+
+int oci_tree_remove(int root, const char *path, struct oci_error *err)
+{
+	char hidden[64], beside[OCI_RECORD_BESIDE_MAX];
+	const char *base;
+	oci_autoclose int parent = oci_fs_parent_beneath(root, path, &base, err);
+
+	if (parent < 0 || oci_fs_temp_name(STATE, ".part", hidden, sizeof hidden, err) < 0)
+		return -1;
+	if (unlinkat(parent, oci_record_beside(base, beside), 0) < 0 && errno != ENOENT)
+		return oci_fs_fail(err, errno, "remove the record of", path);
+	if (renameat(parent, base, parent, hidden) < 0)
+		return oci_fs_fail(err, errno, "remove", path);
+	remove_current(parent, base);
+	if (oci_fs_remove_tree(parent, hidden, err) < 0)
+		return -1;
+	remove_empty(root, path);
+	return 0;
+}
