@@ -9,7 +9,9 @@
 
 #include "base/cleanup.h"
 #include "base/fs.h"
+#include "engine/lease.h"
 #include "engine/record.h"
+#include "engine/stage.h"
 
 #define STATE ".modelcar"
 #define CURRENT "current"
@@ -90,21 +92,40 @@ static void remove_empty(int root, const char *path)
 	}
 }
 
-int oci_tree_remove(int root, const char *path, struct oci_error *err)
+static int remove_tree(int parent, const char *base, const char *path, struct oci_error *err)
 {
 	char hidden[64], beside[OCI_RECORD_BESIDE_MAX];
-	const char *base;
-	oci_autoclose int parent = oci_fs_parent_beneath(root, path, &base, err);
 
-	if (parent < 0 || oci_fs_temp_name(STATE, ".part", hidden, sizeof hidden, err) < 0)
+	if (oci_fs_temp_name(STATE, ".part", hidden, sizeof hidden, err) < 0)
 		return -1;
 	if (unlinkat(parent, oci_record_beside(base, beside), 0) < 0 && errno != ENOENT)
 		return oci_fs_fail(err, errno, "remove the record of", path);
 	if (renameat(parent, base, parent, hidden) < 0)
 		return oci_fs_fail(err, errno, "remove", path);
 	remove_current(parent, base);
-	if (oci_fs_remove_tree(parent, hidden, err) < 0)
+	return oci_fs_remove_tree(parent, hidden, err);
+}
+
+int oci_tree_remove(int root, const char *path, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_lease_cleanup) struct oci_lease *lease = NULL;
+	struct oci_lease_options options = {.cancel = NULL};
+	struct oci_lease_sight sight = {0};
+	char name[OCI_STAGE_NAME_MAX];
+	const char *base;
+	oci_autoclose int parent = oci_fs_parent_beneath(root, path, &base, err);
+
+	if (parent < 0)
 		return -1;
+	oci_stage_dest_name(base, "lease", name);
+	if (oci_lease_take(parent, name, &options, &sight, &lease, err) < 0)
+		return -1;
+	if (!lease)
+		return oci_fail(err, OCI_E_BUSY, "a pull is at work on it, or ended a moment ago; run again");
+	if (remove_tree(parent, base, path, err) < 0)
+		return -1;
+	oci_stage_sweep(parent, base, NULL, true);
+	oci_lease_drop(oci_steal(&lease));
 	remove_empty(root, path);
 	return 0;
 }
