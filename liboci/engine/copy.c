@@ -5,11 +5,13 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/workers.h"
+#include "core/digest_pool.h"
 #include "core/grow.h"
 
 #define JOBS 4
 #define ROUNDS_MAX 3
 #define LONG_MS (60 * 1000)
+#define POOL_WAIT_MS 2 /* what a stream alone loses at each buffer while another stalls */
 
 /* One object of a graph, and what is known of it at the destination. */
 struct item {
@@ -27,6 +29,7 @@ struct shipment {
 	struct item **queue; /* the blobs: as their source wants, else the largest first, so that none is left alone at the end */
 	size_t blob_count;
 	bool in_order; /* one after another */
+	struct oci_digest_pool *pool;
 };
 
 struct origin {
@@ -44,10 +47,11 @@ static struct oci_reader *open_origin(void *ctx, uint64_t offset, struct oci_err
 
 /* Bytes may change on the way: wrong ones are fetched again once. */
 static int put_blob(struct oci_store *from, struct oci_store *to, const struct oci_descriptor *d,
-	const struct oci_observer *observer, const atomic_int *cancel, struct oci_error *err)
+	struct oci_digest_pool *pool, const struct oci_observer *observer, const atomic_int *cancel,
+	struct oci_error *err)
 {
 	struct origin origin = {from, d};
-	struct oci_content content = {open_origin, &origin};
+	struct oci_content content = {.open = open_origin, .ctx = &origin, .pool = pool};
 	struct oci_error failure = {0};
 
 	if (oci_store_put(to, d, &content, observer, cancel, &failure) == 0)
@@ -63,15 +67,15 @@ static int put_blob(struct oci_store *from, struct oci_store *to, const struct o
 
 /* What is known to be missing: mounted where that can be, else sent. */
 static int move_blob(struct oci_store *from, struct oci_store *to, const struct oci_descriptor *d,
-	const struct oci_observer *observer, const atomic_int *cancel, enum oci_copy_how *ret,
-	struct oci_error *err)
+	struct oci_digest_pool *pool, const struct oci_observer *observer, const atomic_int *cancel,
+	enum oci_copy_how *ret, struct oci_error *err)
 {
 	bool there = false;
 
 	if (to->ops->mount && to->ops->mount(to, d, from, &there, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_DEST);
 	*ret = there ? OCI_COPY_MOUNTED : OCI_COPY_SENT;
-	return there ? 0 : put_blob(from, to, d, observer, cancel, err);
+	return there ? 0 : put_blob(from, to, d, pool, observer, cancel, err);
 }
 
 int oci_copy_blob(struct oci_store *from, struct oci_store *to, const struct oci_descriptor *d,
@@ -83,7 +87,7 @@ int oci_copy_blob(struct oci_store *from, struct oci_store *to, const struct oci
 	if (oci_store_exists(to, d, &there, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_DEST);
 	*ret = OCI_COPY_EXISTS;
-	return there ? 0 : move_blob(from, to, d, observer, cancel, ret, err);
+	return there ? 0 : move_blob(from, to, d, NULL, observer, cancel, ret, err);
 }
 
 static int wrap_object(struct oci_error *err, const struct oci_graph_node *node)
@@ -145,7 +149,7 @@ static int send_item(struct oci_worker *worker, size_t number, struct oci_error 
 	char digest[OCI_DIGEST_TEXT_MAX];
 
 	if (!item->there) {
-		if (move_blob(node->store, s->to, &node->descriptor, o->observer, o->cancel, &item->how, err) < 0)
+		if (move_blob(node->store, s->to, &node->descriptor, s->pool, o->observer, o->cancel, &item->how, err) < 0)
 			return wrap_object(err, node);
 		item->there = true;
 	}
@@ -330,9 +334,11 @@ static int report_items(const struct shipment *s, struct oci_copy_report *report
 int oci_copy_graph(const struct oci_graph *graph, struct oci_store *to, const struct oci_copy_options *options,
 	struct oci_copy_report *ret, struct oci_error *err)
 {
-	OCI_CLEANUP(shipment_clear) struct shipment s = {.graph = graph, .to = to, .options = options};
+	OCI_CLEANUP(oci_digest_pool_clear) struct oci_digest_pool pool;
+	OCI_CLEANUP(shipment_clear) struct shipment s = {.graph = graph, .to = to, .options = options, .pool = &pool};
 	size_t missing;
 
+	oci_digest_pool_init(&pool, OCI_DIGEST_POOL_LANES, POOL_WAIT_MS);
 	if (shipment_init(&s, err) < 0)
 		return -1;
 	oci_event_phase(options->observer, "ask", 0, graph->count);

@@ -315,6 +315,7 @@ static int wait_for_next(struct put *p, struct oci_error *err)
 {
 	uint64_t until_ms = oci_clock_ms() + oci_retry_wait_ms(p->failures++, p->wait_ms);
 
+	oci_upload_source_pause(&p->source);
 	for (uint64_t now = oci_clock_ms(); now < until_ms; now = oci_clock_ms()) {
 		uint64_t left_ms = until_ms - now;
 		if (oci_store_check_wanted(p->source.content, p->cancel, err) < 0 ||

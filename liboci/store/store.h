@@ -38,6 +38,7 @@
 #include "stream/reader.h"
 
 struct oci_rate;
+struct oci_digest_pool;
 
 struct oci_store {
 	const struct oci_store_ops *ops;
@@ -61,6 +62,7 @@ struct oci_content {
 	struct oci_reader *(*open)(void *ctx, uint64_t offset, struct oci_error *err);
 	void *ctx;
 	const atomic_bool *unwanted; /* true: let go of it soon (OCI_E_CANCELLED), all is in vain; NULL: go on */
+	struct oci_digest_pool *pool; /* of threads that put one content each; NULL: it is hashed alone */
 };
 
 /* What is about to be sent. */

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "core/digest_pool.h"
 
 #define BUFFER_BYTES (512 * OCI_KIB)
 
@@ -19,8 +20,33 @@ int oci_upload_source_init(struct oci_upload_source *source, const struct oci_co
 	return source->buffer ? 0 : oci_fail_nomem(err);
 }
 
+/* Who has nothing to hash for a while must not be waited for. */
+void oci_upload_source_pause(struct oci_upload_source *source)
+{
+	if (source->in_pool)
+		oci_digest_pool_leave(source->content->pool);
+	source->in_pool = false;
+}
+
+static void update(struct oci_upload_source *source, const unsigned char *data, size_t len)
+{
+	struct oci_digest_pool *pool = source->content->pool;
+
+	if (!pool) {
+		oci_hash_update(&source->hash, data, len);
+		return;
+	}
+	if (!source->in_pool)
+		oci_digest_pool_join(pool);
+	source->in_pool = true;
+	oci_digest_pool_update(pool, &source->hash, data, len);
+	if (source->hashed_bytes + len >= source->want->size_bytes)
+		oci_upload_source_pause(source);
+}
+
 void oci_upload_source_clear(struct oci_upload_source *source)
 {
+	oci_upload_source_pause(source);
 	oci_reader_close(source->reader);
 	free(source->buffer);
 	*source = (struct oci_upload_source){0};
@@ -42,7 +68,7 @@ static void take_note(struct oci_upload_source *source, size_t len)
 	if (end <= source->hashed_bytes)
 		return;
 	size_t fresh = (size_t)(end - source->hashed_bytes);
-	oci_hash_update(&source->hash, source->buffer + (len - fresh), fresh);
+	update(source, source->buffer + (len - fresh), fresh);
 	source->hashed_bytes = end;
 	source->moved_ms = oci_clock_ms();
 	oci_event_bytes(source->observer, fresh);

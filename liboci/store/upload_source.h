@@ -24,6 +24,7 @@ struct oci_upload_source {
 	struct oci_reader *reader; /* NULL: none is open */
 	uint64_t begun, position;  /* of the reader */
 	struct oci_hash hash;
+	bool in_pool;              /* expected there: from the first read to the last byte */
 	uint64_t hashed_bytes;     /* from the beginning */
 	uint64_t moved_ms;         /* when that grew last, or the start */
 	bool no_parts;             /* it can be read from its beginning alone */
@@ -39,5 +40,7 @@ int oci_upload_source_seek(struct oci_upload_source *source, uint64_t offset, co
 	struct oci_error *err);
 ssize_t oci_upload_source_read(struct oci_upload_source *source, uint64_t max, const void **ret,
 	struct oci_error *err);
+/* Nothing will be read for a while: nobody in the content's pool waits for it. */
+void oci_upload_source_pause(struct oci_upload_source *source);
 /* At the end: all of it is what was promised, and nothing follows. */
 int oci_upload_source_prove(struct oci_upload_source *source, struct oci_error *err);

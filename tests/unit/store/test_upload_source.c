@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/digest_pool.h"
 #include "store/upload_source.h"
 
 static const char text[] = "the bytes of a blob";
@@ -173,6 +174,39 @@ static void the_cancel_flag_ends_a_long_way_to_the_offset(void **state)
 	assert_int_equal(p->err.code, OCI_E_CANCELLED);
 }
 
+static void in_a_pool_it_is_expected_while_there_is_more_to_hash_and_no_longer(void **state)
+{
+	struct place *p = *state;
+	struct oci_digest_pool pool;
+
+	oci_digest_pool_init(&pool, OCI_DIGEST_POOL_LANES, 1);
+	p->content.pool = &pool;
+	read_from(p, 0, 4);
+	assert_int_equal(pool.members, 1);
+	oci_upload_source_pause(&p->source);
+	assert_int_equal(pool.members, 0);
+	read_from(p, 2, 5);
+	assert_int_equal(pool.members, 1);
+	read_from(p, 7, p->len - 7);
+	assert_int_equal(pool.members, 0);
+	assert_int_equal(oci_upload_source_prove(&p->source, &p->err), 0);
+	assert_int_equal(pool.members, 0);
+	oci_digest_pool_clear(&pool);
+}
+
+static void what_is_given_up_leaves_the_pool(void **state)
+{
+	struct place *p = *state;
+	struct oci_digest_pool pool;
+
+	oci_digest_pool_init(&pool, OCI_DIGEST_POOL_LANES, 1);
+	p->content.pool = &pool;
+	read_from(p, 0, 4);
+	oci_upload_source_clear(&p->source);
+	assert_int_equal(pool.members, 0);
+	oci_digest_pool_clear(&pool);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -186,6 +220,8 @@ int main(void)
 		TEST(content_that_goes_on_is_refused),
 		TEST(content_that_ends_early_is_refused),
 		TEST(the_cancel_flag_ends_a_long_way_to_the_offset),
+		TEST(in_a_pool_it_is_expected_while_there_is_more_to_hash_and_no_longer),
+		TEST(what_is_given_up_leaves_the_pool),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
