@@ -40,7 +40,7 @@ static int print_json(const struct oci_verify_report *report, struct oci_error *
 	return common_print_json(&w, err);
 }
 
-static void print_text(const struct oci_verify_report *report)
+static void print_text(const struct oci_verify_report *report, bool full)
 {
 	char size[OCI_STR_SIZE_MAX];
 
@@ -52,7 +52,7 @@ static void print_text(const struct oci_verify_report *report)
 	if (report->differences.count == 0)
 		printf("ok: %zu %s, %s\n", report->blob_count ? report->blob_count : report->file_count,
 			report->blob_count ? "blobs" : "files",
-			report->bytes ? oci_str_size(report->bytes, size) : "by size and time (--full hashes them)");
+			report->file_count && !full ? "by size and time (--full hashes all)" : oci_str_size(report->bytes, size));
 }
 
 static int verify_dir(const struct invocation *inv, struct subject *dir, struct oci_verify_report *report,
@@ -75,7 +75,7 @@ static int verify_dir(const struct invocation *inv, struct subject *dir, struct 
 		want = &against.listing;
 	}
 	if (!flags->against && !flags->full)
-		return oci_verify_quick(dir->text, want, report, err);
+		return oci_verify_quick(dir->text, &dir->record, (unsigned)flags->jobs, inv->observer, inv->cancel, report, err);
 	return oci_verify_tree(dir->text, want, (unsigned)flags->jobs, inv->observer, inv->cancel, report, err);
 }
 
@@ -103,7 +103,7 @@ static int run(const struct invocation *inv, struct oci_error *err)
 	if (verify(inv, &report, err) < 0)
 		return -1;
 	if (!flags->output.json)
-		print_text(&report);
+		print_text(&report, flags->full || flags->against);
 	else if (print_json(&report, err) < 0)
 		return -1;
 	if (report.differences.count > 0)
@@ -149,8 +149,8 @@ static const struct example examples[] = {
 const struct command cmd_verify = {
 	.name = "verify",
 	.summary = "check a directory or an image against its digests",
-	.about = "A directory is compared with the record that the pull left in it, by sizes and times, or with --full by "
-		 "every byte; --against an image every byte is hashed, too. Files that are missing, changed or should not be "
+	.about = "A directory is compared with the record that the pull left in it, by sizes and times (what was touched since is "
+		 "read), or with --full by every byte; --against an image every byte is hashed, too. Files that are missing, changed or should not be "
 		 "there are named, and the exit status is 40: modelcar repair makes them right. Of an image, every blob is "
 		 "read and compared with its digest.",
 	.operands = operands,

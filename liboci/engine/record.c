@@ -151,6 +151,15 @@ static int parse(const struct oci_json *doc, struct oci_record *record, struct o
 	return 0;
 }
 
+static int64_t ctime_of(int dir, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	return (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec;
+}
+
 int oci_record_read(int dir, const char *name, struct oci_record *ret, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf buf;
@@ -163,6 +172,7 @@ int oci_record_read(int dir, const char *name, struct oci_record *ret, struct oc
 	doc = oci_json_parse(oci_buf_text(&buf), buf.len, &OCI_JSON_INDEX, err);
 	if (!doc || parse(doc, &record, err) < 0)
 		return oci_wrap(err, "record '%s'", name);
+	record.put_ns = ctime_of(dir, name);
 	*ret = record;
 	record = (struct oci_record){0};
 	return 0;

@@ -20,6 +20,7 @@ struct oci_record {
 	bool partial;                /* include or exclude left files out */
 	char *part;                  /* of the image, where it is not models/ ("" for all); NULL: that */
 	struct oci_listing listing;
+	int64_t put_ns;              /* when it was put in its place, by the file system; not in its text */
 };
 
 /* As the file `name` below `dir`. OCI_E_UNSUPPORTED when there are more files than

@@ -23,9 +23,11 @@ int oci_verify_tree(const char *path, const struct oci_listing *want, unsigned j
 	const struct oci_observer *observer, const atomic_int *cancel, struct oci_verify_report *ret,
 	struct oci_error *err);
 
-/* The same by sizes, times and link targets alone: nothing is read, and who sets times back is
- * not found out. `want` is that of the tree's own record. */
-int oci_verify_quick(const char *path, const struct oci_listing *want, struct oci_verify_report *ret, struct oci_error *err);
+struct oci_record;
+/* The tree of this record by sizes, times and link targets. Only files that were touched since the
+ * record was put there are read and hashed, so that who sets times back is found out as well. */
+int oci_verify_quick(const char *path, const struct oci_record *record, unsigned jobs,
+	const struct oci_observer *observer, const atomic_int *cancel, struct oci_verify_report *ret, struct oci_error *err);
 
 /* Lists the files of a directory, without the record's help; with `digests`
  * each is hashed. */
