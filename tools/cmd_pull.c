@@ -13,7 +13,7 @@
 struct pull_flags {
 	const char *file, *platform, *root;
 	enum oci_publish publish;
-	bool adopt, no_link, direct, prune;
+	bool adopt, no_link, direct, buffered, replace_first, warm, seal, prune;
 	struct oci_strings reuse_from;
 	uint64_t jobs;
 	struct filter_flags filter;
@@ -88,6 +88,8 @@ static int check_operands(const struct invocation *inv, struct oci_error *err)
 		return command_misused(inv->command, err, "with --file there is one operand, ROOT");
 	if (!flags->file && inv->operand_count != 2)
 		return command_misused(inv->command, err, "DEST is missing");
+	if (flags->direct && flags->buffered)
+		return command_misused(inv->command, err, "--direct and --buffered exclude each other");
 	if (flags->prune && !flags->file)
 		return command_misused(inv->command, err, "option '--prune' needs --file");
 	return 0;
@@ -104,7 +106,10 @@ static int run(const struct invocation *inv, struct oci_error *err)
 		.publish = flags->publish,
 		.adopt = flags->adopt,
 		.no_link = flags->no_link,
-		.direct = flags->direct,
+		.cache = flags->direct ? OCI_PULL_DIRECT : flags->buffered ? OCI_PULL_BUFFERED : OCI_PULL_CACHE_AUTO,
+		.replace_first = flags->replace_first,
+		.warm = flags->warm,
+		.seal = flags->seal,
 		.reuse_from = &flags->reuse_from,
 		.jobs = (unsigned)flags->jobs,
 		.store = &store,
@@ -139,7 +144,13 @@ static const struct opt opts[] = {
 	{OPT_TEXTS(0, "reuse-from", struct pull_flags, reuse_from), .metavar = "DIR",
 		.help = "one more tree whose files and blocks need not be fetched"},
 	{OPT_FLAG(0, "no-link", struct pull_flags, no_link), .help = "copy what other trees hold instead of hard links"},
-	{OPT_FLAG(0, "direct", struct pull_flags, direct), .help = "write around the page cache"},
+	{OPT_FLAG(0, "replace-first", struct pull_flags, replace_first),
+		.help = "where old and new do not fit together, remove the old tree before the new one comes"},
+	{OPT_FLAG(0, "direct", struct pull_flags, direct),
+		.help = "write around the page cache (by itself when the model exceeds the memory there is)"},
+	{OPT_FLAG(0, "buffered", struct pull_flags, buffered), .help = "write through the page cache, whatever the size"},
+	{OPT_FLAG(0, "warm", struct pull_flags, warm), .help = "read the tree into the page cache afterwards"},
+	{OPT_FLAG(0, "seal", struct pull_flags, seal), .help = "make files read-only (0444)"},
 	{OPT_NUMBER('j', "jobs", struct pull_flags, jobs), .metavar = "N", .max = 64, .help = "parallel workers"},
 	{0},
 };
@@ -166,7 +177,7 @@ static const struct example examples[] = {
 	{"a model into a new directory", "pull reg.example/models/qwen2:0.5b ./qwen2"},
 	{"by digest, from an OCI layout", "pull oci:./store@sha256:... /srv/model"},
 	{"all models of a volume", "pull -f models.yaml --prune /mnt/models"},
-	{"and into a Triton server", "pull --triton-load http://triton:8000 reg.example/t/encoder:3 /models/encoder"},
+	{"and into a Triton server", "pull --triton-load http://triton:8000 reg.example/enc:3 /models/enc"},
 	{"only what a tokenizer needs", "pull --include 'tokenizer*' reg.example/m:v1 ./tok"},
 	{0},
 };

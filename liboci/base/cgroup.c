@@ -176,3 +176,26 @@ bool oci_cgroup_memory(const char *root, struct oci_cgroup_memory *ret)
 	*ret = least;
 	return true;
 }
+
+bool oci_cgroup_available(const char *root, uint64_t *ret)
+{
+	char text[TEXT_MAX];
+	char *line, *rest = text;
+
+	if (!read_text(root, "/proc/meminfo", text))
+		return false;
+	while ((line = strsep(&rest, "\n"))) {
+		uint64_t kib;
+		char *number = line + strlen("MemAvailable:");
+
+		if (!oci_str_starts(line, "MemAvailable:"))
+			continue;
+		number += strspn(number, " ");
+		number[strcspn(number, " ")] = '\0';
+		if (!oci_str_u64(number, &kib) || kib > UINT64_MAX / 1024)
+			return false;
+		*ret = kib * 1024;
+		return true;
+	}
+	return false;
+}

@@ -28,5 +28,10 @@ struct oci_publication {
 };
 
 int oci_publish(const struct oci_publication *p, struct oci_error *err);
+/* IN_PLACE, and what goes before it where there is no room: the record that is there becomes
+ * state, so that readers see none. */
+int oci_publish_take_record(struct oci_place *place, struct oci_error *err);
+/* Remove a file, and directories that are empty then; best effort. */
+void oci_publish_remove(int dir, const char *path);
 /* Let the link `name` in `dir` lead to `target`, by one rename. */
 int oci_publish_link(int dir, const char *name, const char *target, struct oci_error *err);

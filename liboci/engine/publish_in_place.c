@@ -18,7 +18,7 @@ struct moving {
 	int home;               /* where its record lies, */
 	const char *name;       /* and what it is called there */
 	char beside[OCI_RECORD_BESIDE_MAX];
-	char draft[OCI_STAGE_NAME_MAX], was[OCI_STAGE_NAME_MAX]; /* in the state directory */
+	char draft[OCI_STAGE_NAME_MAX]; /* of the record to be, in the state directory */
 	bool swept;             /* old files were removed */
 };
 
@@ -39,14 +39,6 @@ static int rank_of(const char *path)
 	return 0;
 }
 
-static int remove_file(int dir, const char *path)
-{
-	const char *base;
-	oci_autoclose int parent = oci_fs_parent_beneath(dir, path, &base, NULL);
-
-	return parent < 0 ? -1 : unlinkat(parent, base, 0);
-}
-
 /* Directories that are empty now go, too. */
 static void remove_parents(int dir, const char *path)
 {
@@ -64,6 +56,15 @@ static void remove_parents(int dir, const char *path)
 	}
 }
 
+void oci_publish_remove(int dir, const char *path)
+{
+	const char *base;
+	oci_autoclose int parent = oci_fs_parent_beneath(dir, path, &base, NULL);
+
+	if (parent >= 0 && unlinkat(parent, base, 0) == 0)
+		remove_parents(dir, path);
+}
+
 /* Files of the trees before, by their records, that the new one has not. */
 static void sweep_old(struct moving *m)
 {
@@ -74,10 +75,8 @@ static void sweep_old(struct moving *m)
 		const struct oci_listing *old = &place->records[r].listing;
 
 		for (size_t i = 0; i < old->count; i++) {
-			if (oci_listing_find(&m->p->record->listing, old->files[i].path))
-				continue;
-			if (remove_file(m->dest, old->files[i].path) == 0)
-				remove_parents(m->dest, old->files[i].path);
+			if (!oci_listing_find(&m->p->record->listing, old->files[i].path))
+				oci_publish_remove(m->dest, old->files[i].path);
 		}
 	}
 }
@@ -153,20 +152,29 @@ static int place_files(struct moving *m, struct oci_error *err)
 
 /* steps */
 
+int oci_publish_take_record(struct oci_place *place, struct oci_error *err)
+{
+	char beside[OCI_RECORD_BESIDE_MAX], was[OCI_STAGE_NAME_MAX];
+	int home = place->beside ? place->parent : place->dir;
+
+	if (!place->has_record)
+		return 0;
+	oci_stage_dest_name(place->state_name, "was", was);
+	if (renameat(home, place->beside ? oci_record_beside(place->name, beside) : OCI_RECORD_NAME, place->state, was) < 0)
+		return oci_fs_fail(err, errno, "take away the record of", place->path);
+	place->has_record = false;
+	return oci_fs_sync(place->state, err) < 0 || oci_fs_sync(home, err) < 0 ? -1 : 0;
+}
+
 /* A record says what the files will be before they are: who comes after a crash
  * knows that they are ours. Then the one that says what they are goes. */
 static int announce(struct moving *m, struct oci_error *err)
 {
-	const struct oci_place *place = m->p->place;
+	struct oci_place *place = m->p->place;
 
 	if (oci_record_write(place->state, m->draft, m->p->record, err) < 0 || publish_may(m->p, err) < 0)
 		return -1;
-	if (!place->has_record)
-		return 0;
-	if (renameat(place->beside ? place->parent : place->dir, place->beside ? m->beside : OCI_RECORD_NAME, place->state,
-		    m->was) < 0)
-		return oci_fs_fail(err, errno, "take away the record of", place->path);
-	return oci_fs_sync(place->state, err) < 0 || oci_fs_sync(m->home, err) < 0 ? -1 : 0;
+	return oci_publish_take_record(place, err);
 }
 
 static int make_dest(struct moving *m, struct oci_error *err)
@@ -189,6 +197,7 @@ static int put_record(const struct moving *m, struct oci_error *err)
 {
 	const struct oci_place *place = m->p->place;
 	struct oci_error why = {0};
+	char was[OCI_STAGE_NAME_MAX];
 
 	if (publish_may(m->p, err) < 0)
 		return -1;
@@ -201,7 +210,8 @@ static int put_record(const struct moving *m, struct oci_error *err)
 	}
 	if (oci_fs_sync(m->home, err) < 0)
 		return -1;
-	(void)unlinkat(place->state, m->was, 0);
+	oci_stage_dest_name(place->state_name, "was", was);
+	(void)unlinkat(place->state, was, 0);
 	return 0;
 }
 
@@ -215,7 +225,6 @@ int publish_in_place(const struct oci_publication *p, struct oci_error *err)
 	if (beside)
 		m.name = m.beside;
 	snprintf(m.draft, sizeof m.draft, "%s.record.part", p->stage->prefix);
-	oci_stage_dest_name(place->state_name, "was", m.was);
 	if (announce(&m, err) < 0 || make_dest(&m, err) < 0 || place_files(&m, err) < 0)
 		return -1;
 	if (!m.swept)

@@ -207,13 +207,16 @@ static int land_and_publish(struct pull_tree *t, struct oci_error *err)
 	if ((blocks ? pull_blocks(t, err) : take_streams(t, err)) < 0 || publish(t, err) < 0)
 		return give_up(t, err);
 	oci_stage_remove(&t->stage);
+	if (t->options->warm)
+		pull_warm(t);
 	return 0;
 }
 
 /* What lies at the destination, and how the new tree will come there. */
 static int look(struct pull_tree *t, const char *dest, struct oci_error *err)
 {
-	struct oci_place_wish wish = {.publish = t->options->publish,
+	/* What is removed first cannot be swapped. */
+	struct oci_place_wish wish = {.publish = t->options->replace_first ? OCI_PUBLISH_IN_PLACE : t->options->publish,
 		.is_model = image_is_model(t),
 		.adopt = t->options->adopt,
 		.root = &t->root.digest};

@@ -27,6 +27,11 @@
 #include "engine/place.h"
 #include "store/store.h"
 
+/* Through the page cache, which leaves the model warm for who loads it next, or
+ * around it (O_DIRECT), which it fits not. AUTO: around it when the model is larger than
+ * the memory of our control group, or than what the machine has available. */
+enum oci_pull_cache { OCI_PULL_CACHE_AUTO, OCI_PULL_BUFFERED, OCI_PULL_DIRECT };
+
 struct oci_pull_options {
 	const struct oci_reference *from;
 	const char *dest;
@@ -38,7 +43,9 @@ struct oci_pull_options {
 	bool no_link;        /* no hard links to old trees: copies */
 	bool repair;         /* trust no time or size: hash every file that is there */
 	bool replace_first;  /* where old and new do not fit together, the old one goes first */
-	bool direct;         /* write around the page cache */
+	enum oci_pull_cache cache;
+	bool warm;           /* read the tree into the page cache afterwards, in the order a server loads it */
+	bool seal;           /* files are 0444 */
 	const struct oci_strings *reuse_from; /* more trees to take from; NULL: none */
 	unsigned jobs;                       /* 0: as many as processors, at least 4 */
 	const struct oci_store_options *store;

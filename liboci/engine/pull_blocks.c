@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cgroup.h"
 #include "base/cleanup.h"
 #include "base/fs.h"
 
-#define MARGIN_BYTES (16 * OCI_MIB) /* directories, record, the file system's own */
+#define MARGIN_BYTES (4 * OCI_MIB) /* directories, record, the file system's own */
 
 struct blocks {
 	struct pull_tree *t;
@@ -69,7 +70,8 @@ static int reuse(struct blocks *b, struct oci_error *err)
 	int place = t->place.mode == OCI_PLACE_IN_PLACE ? t->place.dir : -1;
 
 	if (find_trees(b, err) < 0 ||
-		oci_reuse_apply(&t->reuse, place, &b->plan, &t->stage, !t->options->no_link, &t->report.bytes_linked, err) < 0)
+		oci_reuse_apply(&t->reuse, place, &b->plan, &t->stage, !t->options->no_link,
+			pull_file_mode(t->options), &t->report.bytes_linked, err) < 0)
 		return -1;
 	return prove_place(b, err);
 }
@@ -86,12 +88,38 @@ static size_t wanted_files(const struct oci_block_plan *plan)
 }
 
 /* What is staged already lies on the volume, and is not counted again. */
-static int check_space(const struct blocks *b, struct oci_error *err)
+static int check_space(struct blocks *b, struct oci_error *err)
 {
+	struct pull_tree *t = b->t;
 	uint64_t missing = oci_land_missing(&b->land);
+	struct oci_error why = {0};
 
-	return missing == 0 ? 0 :
-		oci_stage_check_space(&b->t->stage, b->t->options->dest, missing + MARGIN_BYTES, err);
+	if (missing == 0 || oci_stage_check_space(&t->stage, t->options->dest, missing + MARGIN_BYTES, &why) == 0)
+		return 0;
+	if (t->options->replace_first && t->place.dir >= 0) {
+		oci_event_note(t->options->observer, "old and new do not fit together: the old tree goes first");
+		if (pull_clear_old(t, &b->plan, err) < 0)
+			return -1;
+		return oci_stage_check_space(&t->stage, t->options->dest, missing + MARGIN_BYTES, err);
+	}
+	if (t->place.record_count > 0)
+		oci_append(&why, "; --replace-first removes the old tree before");
+	if (err)
+		*err = why;
+	return -1;
+}
+
+/* Does the model fit the memory that its pages may take? */
+static bool goes_direct(const struct pull_tree *t, uint64_t missing)
+{
+	struct oci_cgroup_memory group;
+	uint64_t available;
+
+	if (t->options->cache != OCI_PULL_CACHE_AUTO)
+		return t->options->cache == OCI_PULL_DIRECT;
+	if (oci_cgroup_memory("", &group) && missing > group.limit_bytes / 2)
+		return true;
+	return oci_cgroup_available("", &available) && missing > available / 2;
 }
 
 static int land(struct blocks *b, struct oci_error *err)
@@ -102,6 +130,7 @@ static int land(struct blocks *b, struct oci_error *err)
 
 	if (check_space(b, err) < 0)
 		return -1;
+	b->land.direct = goes_direct(t, missing);
 	t->report.bytes_kept = total_of(&b->plan, OCI_PLAN_KEPT);
 	oci_event_phase(t->options->observer, "pull", missing, wanted_files(&b->plan));
 	rc = oci_land_run(&b->land, err);
@@ -123,7 +152,7 @@ static int list_file(struct pull_tree *t, const struct oci_block_plan *plan, siz
 		return -1;
 	file->size_bytes = from->file->size_bytes;
 	file->mtime_ns = mtime_ns;
-	file->mode = 0664;
+	file->mode = pull_file_mode(t->options);
 	file->digest = *digest;
 	file->layer = numbers[from->layer];
 	return 0;
@@ -201,7 +230,6 @@ int pull_blocks(struct pull_tree *t, struct oci_error *err)
 		.stage = &t->stage,
 		.journal = &b.journal,
 		.jobs = t->jobs,
-		.direct = t->options->direct,
 		.observer = t->options->observer,
 		.cancel = t->options->cancel};
 	if (reuse(&b, err) < 0 || land(&b, err) < 0)

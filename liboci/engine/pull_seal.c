@@ -10,7 +10,6 @@
 #include "base/workers.h"
 
 #define CHUNK OCI_MIB
-#define FILE_MODE 0664
 #define JOBS 16 /* they wait for the disk, which takes many at once */
 
 struct sealing {
@@ -19,6 +18,11 @@ struct sealing {
 	int64_t *mtimes_ns;
 	struct oci_digest *digests;
 };
+
+mode_t pull_file_mode(const struct oci_pull_options *options)
+{
+	return options->seal ? 0444 : 0664;
+}
 
 static int open_file(const struct sealing *s, size_t i, struct oci_error *err)
 {
@@ -64,7 +68,7 @@ static int seal_file(struct oci_worker *worker, size_t i, struct oci_error *err)
 	if (!file->file->digest.alg && !s->plan->layers[file->layer].whole &&
 		hash_file(worker, fd, &s->digests[i], err) < 0)
 		return oci_wrap(err, "file '%s'", file->file->path);
-	if (file->state == OCI_PLAN_WANTED && fchmod(fd, FILE_MODE) < 0) {
+	if (file->state == OCI_PLAN_WANTED && fchmod(fd, pull_file_mode(s->tree->options)) < 0) {
 		oci_fail_sys(err, errno, OCI_E_IO, "file '%s'", file->file->path);
 		return oci_fail_side(err, OCI_SIDE_DEST);
 	}

@@ -13,7 +13,7 @@
 #include "stream/zstd.h"
 
 #define JOBS_LEAST 4
-#define MARGIN_BYTES (16 * OCI_MIB) /* directories, record, the file system's own */
+#define MARGIN_BYTES (4 * OCI_MIB) /* directories, record, the file system's own */
 
 static bool shape_wanted(const struct pull_job *p, const struct oci_block_index_layer *layer, bool *whole)
 {

@@ -30,6 +30,12 @@ struct pull_tree {
 int pull_lease(struct pull_tree *t, struct oci_error *err);
 /* Fill listing and parts from blocks; the stage holds them, durable. */
 int pull_blocks(struct pull_tree *t, struct oci_error *err);
+/* The old tree goes, so that the new one fits: files that no KEPT file of the plan is, after
+ * the record. */
+int pull_clear_old(struct pull_tree *t, struct oci_block_plan *plan, struct oci_error *err);
+/* Read what was published, weights last but one, as a server will. Best effort. */
+void pull_warm(const struct pull_tree *t);
+mode_t pull_file_mode(const struct oci_pull_options *options);
 /* Modes, times and durability of the parts of a plan; a file whose layer does not prove it gets its digest. */
 int pull_seal(const struct pull_tree *t, const struct oci_block_plan *plan, int64_t *mtimes_ns, struct oci_digest *digests,
 	struct oci_error *err);

@@ -137,13 +137,13 @@ static int try_link(int from, const char *path, const struct oci_stage *stage, c
 	return 0;
 }
 
-/* Readers of both trees share its mode, so it has to be the usual one. */
-static bool has_usual_mode(int dir, const char *path)
+/* Readers of both trees share it. */
+static bool has_mode(int dir, const char *path, mode_t mode)
 {
 	oci_autoclose int fd = oci_fs_open_beneath(dir, path, O_PATH, 0, NULL);
 	struct stat st;
 
-	return fd >= 0 && fstat(fd, &st) == 0 && (st.st_mode & 07777) == 0664;
+	return fd >= 0 && fstat(fd, &st) == 0 && (st.st_mode & 07777) == mode;
 }
 
 struct applying {
@@ -151,6 +151,7 @@ struct applying {
 	struct oci_block_plan *plan;
 	const struct oci_stage *stage;
 	bool link;
+	mode_t mode;
 	uint64_t *linked_bytes;
 };
 
@@ -175,7 +176,7 @@ static int use_same(const struct applying *a, size_t number, int dir, const stru
 		file->state = OCI_PLAN_KEPT;
 		return 0;
 	}
-	if (a->link && has_usual_mode(dir, have->path) &&
+	if (a->link && has_mode(dir, have->path, a->mode) &&
 		try_link(dir, have->path, a->stage, oci_stage_part_name(a->stage, number, file->file->path, room), &linked,
 			err) < 0)
 		return -1;
@@ -207,9 +208,9 @@ static int apply_tree(const struct applying *a, size_t number, const struct oci_
 }
 
 int oci_reuse_apply(const struct oci_reuse *reuse, int place, struct oci_block_plan *plan, const struct oci_stage *stage,
-	bool link, uint64_t *linked_bytes, struct oci_error *err)
+	bool link, mode_t mode, uint64_t *linked_bytes, struct oci_error *err)
 {
-	struct applying a = {place, plan, stage, link, linked_bytes};
+	struct applying a = {place, plan, stage, link, mode, linked_bytes};
 
 	for (size_t number = 0; number < plan->file_count; number++)
 		for (size_t t = 0; t < reuse->count && plan->files[number].state == OCI_PLAN_WANTED; t++)

@@ -141,6 +141,19 @@ static void the_smallest_memory_limit_on_the_way_up_counts_with_its_use(void **s
 	assert_int_equal(found.used_bytes, 33554432);
 }
 
+static void what_is_available_is_read_in_kib(void **state)
+{
+	const char *root = ((struct temp_dir *)*state)->path;
+	uint64_t bytes = 7;
+
+	assert_false(oci_cgroup_available(root, &bytes));
+	put_text(state, "proc/meminfo", "MemTotal:       24590000 kB\nMemFree:  1 kB\nMemAvailable:   1234 kB\n");
+	assert_true(oci_cgroup_available(root, &bytes));
+	assert_int_equal(bytes, 1234 * 1024);
+	put_text(state, "proc/meminfo", "MemTotal: 5 kB\nMemAvailable: some kB\n");
+	assert_false(oci_cgroup_available(root, &bytes));
+}
+
 static void memory_of_version_one_is_read_and_its_huge_number_is_no_limit(void **state)
 {
 	struct oci_cgroup_memory found = {0};
@@ -170,6 +183,7 @@ int main(void)
 		test_in_temp_dir(other_controllers_are_not_the_processor),
 		test_in_temp_dir(what_is_malformed_is_no_limit),
 		test_in_temp_dir(the_smallest_memory_limit_on_the_way_up_counts_with_its_use),
+		test_in_temp_dir(what_is_available_is_read_in_kib),
 		test_in_temp_dir(memory_of_version_one_is_read_and_its_huge_number_is_no_limit),
 	};
 
