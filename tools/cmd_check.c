@@ -139,8 +139,8 @@ static int run(const struct invocation *inv, struct oci_error *err)
 	size_t errors = count_errors(&info);
 	if (errors > 0)
 		return oci_fail(err, OCI_E_SOURCE,
-			"model '%s' is not whole: %zu error%s; mend them before you pack it",
-			inv->operands[0], errors, errors == 1 ? "" : "s");
+			"model '%s' is not whole: %zu error%s; mend %s before you pack it",
+			inv->operands[0], errors, errors == 1 ? "" : "s", errors == 1 ? "it" : "them");
 	return 0;
 }
 

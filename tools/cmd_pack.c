@@ -162,8 +162,8 @@ static void summarize(const struct invocation *inv, const struct oci_pack_report
 {
 	char fresh[OCI_STR_SIZE_MAX], shared[OCI_STR_SIZE_MAX];
 
-	oci_event_note(inv->observer, "%zu files in %zu layers: %s new, %s shared%s", report->file_count,
-		report->layer_count, oci_str_size(report->bytes_new, fresh),
+	oci_event_note(inv->observer, "%zu file%s in %zu layers: %s new, %s shared%s", report->file_count,
+		report->file_count == 1 ? "" : "s", report->layer_count, oci_str_size(report->bytes_new, fresh),
 		oci_str_size(report->bytes_shared, shared), report->unchanged ? " (unchanged)" : "");
 }
 

@@ -30,6 +30,17 @@ static int describe_document(struct oci_document *document, const char *media_ty
 		err);
 }
 
+/* Registries refuse manifests by size, and some only after every blob has been sent. */
+static int check_size(const struct oci_document *document, struct oci_error *err)
+{
+	if (document->bytes.len <= OCI_COMPOSE_MANIFEST_MAX)
+		return 0;
+	return oci_fail(err, OCI_E_UNSUPPORTED,
+		"a manifest of %zu KiB is more than the %zu KiB that registries take; use fewer or shorter "
+		"annotations, or shorter paths", document->bytes.len / OCI_KIB,
+		OCI_COMPOSE_MANIFEST_MAX / OCI_KIB);
+}
+
 static int fill_config(const struct oci_compose_layer *layers, size_t count,
 	const struct oci_compose_options *options, size_t p, struct oci_config *config, struct oci_error *err)
 {
@@ -116,6 +127,8 @@ static int add_image_manifest(const struct oci_compose_layer *layers, size_t cou
 		if (document->bytes.len <= OCI_COMPOSE_MANIFEST_MAX)
 			break;
 	}
+	if (check_size(document, err) < 0)
+		return -1;
 	return describe_document(document, OCI_MT_MANIFEST, err);
 }
 
@@ -131,7 +144,15 @@ static int add_modelpack(const struct oci_compose_layer *layers, size_t count,
 	if (!document)
 		return -1;
 	config = document - 1;
-	if (oci_modelpack_manifest(layers, count, options, &config->descriptor, &document->bytes, err) < 0 ||
+	for (unsigned level = 0; level <= OCI_MODELPACK_LEVELS; level++) {
+		oci_buf_reset(&document->bytes);
+		if (oci_modelpack_manifest(layers, count, options, &config->descriptor, level, &document->bytes, err) <
+			0)
+			return -1;
+		if (document->bytes.len <= OCI_COMPOSE_MANIFEST_MAX)
+			break;
+	}
+	if (check_size(document, err) < 0 ||
 		describe_document(document, OCI_MT_MANIFEST, err) < 0)
 		return -1;
 	/* The artifact type stays in the manifest: in an index entry, skopeo 1.9 would
@@ -171,7 +192,7 @@ static int add_index(const struct oci_compose_options *options, struct oci_docum
 			err) < 0)
 		return -1;
 	document = add_document(documents, err);
-	if (!document || oci_manifest_format(&index, &document->bytes, err) < 0)
+	if (!document || oci_manifest_format(&index, &document->bytes, err) < 0 || check_size(document, err) < 0)
 		return -1;
 	return describe_document(document, OCI_MT_INDEX, err);
 }

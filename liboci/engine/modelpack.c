@@ -106,24 +106,33 @@ static int file_metadata(const struct oci_compose_layer *layer, struct oci_buf *
 	return oci_json_end(&w, err);
 }
 
-static int annotate(const struct oci_compose_layer *layer, struct oci_annotations *a, struct oci_error *err)
+static int annotate_metadata(const struct oci_compose_layer *layer, struct oci_annotations *a, struct oci_error *err)
 {
-	const char *title = oci_annotations_get(&layer->descriptor.annotations, "org.opencontainers.image.title");
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf metadata;
 
 	oci_buf_init(&metadata, 64 * OCI_KIB);
-	if (!layer->path)
-		return oci_annotations_set(a, "org.cncf.model.filepath", title ? title : "files", err);
-	if (file_metadata(layer, &metadata, err) < 0 ||
-		oci_annotations_set(a, "org.cncf.model.file.mediatype.untested", "true", err) < 0 ||
-		oci_annotations_set(a, "org.cncf.model.file.metadata+json", oci_buf_text(&metadata), err) < 0 ||
-		oci_annotations_set(a, "org.cncf.model.filepath", layer->path, err) < 0)
+	if (file_metadata(layer, &metadata, err) < 0)
 		return -1;
-	/* A raw layer is a file to ORAS as well, under the same name. */
-	return oci_annotations_set(a, "org.opencontainers.image.title", layer->path, err);
+	return oci_annotations_set(a, "org.cncf.model.file.metadata+json", oci_buf_text(&metadata), err);
 }
 
-static int add_layer(const struct oci_compose_layer *layer, struct oci_manifest *m, struct oci_error *err)
+static int annotate(const struct oci_compose_layer *layer, unsigned level, struct oci_annotations *a,
+	struct oci_error *err)
+{
+	const char *title = oci_annotations_get(&layer->descriptor.annotations, "org.opencontainers.image.title");
+
+	if (!layer->path)
+		return oci_annotations_set(a, "org.cncf.model.filepath", title ? title : "files", err);
+	if (oci_annotations_set(a, "org.cncf.model.file.mediatype.untested", "true", err) < 0 ||
+		oci_annotations_set(a, "org.cncf.model.filepath", layer->path, err) < 0 ||
+		(level < 1 && annotate_metadata(layer, a, err) < 0))
+		return -1;
+	/* A raw layer is a file to ORAS as well, under the same name. */
+	return level < 2 ? oci_annotations_set(a, "org.opencontainers.image.title", layer->path, err) : 0;
+}
+
+static int add_layer(const struct oci_compose_layer *layer, unsigned level, struct oci_manifest *m,
+	struct oci_error *err)
 {
 	struct oci_descriptor *d = oci_manifest_add_layer(m, err);
 
@@ -131,15 +140,15 @@ static int add_layer(const struct oci_compose_layer *layer, struct oci_manifest 
 		return -1;
 	d->digest = layer->descriptor.digest;
 	d->size_bytes = layer->descriptor.size_bytes;
-	if (layer_type(layer, &d->media_type, err) < 0 || annotate(layer, &d->annotations, err) < 0)
+	if (layer_type(layer, &d->media_type, err) < 0 || annotate(layer, level, &d->annotations, err) < 0)
 		return -1;
 	oci_annotations_sort(&d->annotations);
 	return 0;
 }
 
 int oci_modelpack_manifest(const struct oci_compose_layer *layers, size_t count,
-	const struct oci_compose_options *options, const struct oci_descriptor *config, struct oci_buf *out,
-	struct oci_error *err)
+	const struct oci_compose_options *options, const struct oci_descriptor *config, unsigned level,
+	struct oci_buf *out, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_manifest_clear) struct oci_manifest m = {0};
 
@@ -149,7 +158,7 @@ int oci_modelpack_manifest(const struct oci_compose_layer *layers, size_t count,
 		oci_annotations_copy(&m.annotations, options->annotations, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++)
-		if (takes_part(&layers[i]) && add_layer(&layers[i], &m, err) < 0)
+		if (takes_part(&layers[i]) && add_layer(&layers[i], level, &m, err) < 0)
 			return -1;
 	return oci_manifest_format(&m, out, err);
 }

@@ -10,6 +10,9 @@
 
 int oci_modelpack_config(const struct oci_compose_layer *layers, size_t count,
 	const struct oci_compose_options *options, struct oci_buf *out, struct oci_error *err);
+/* At level 1 the layers have no file metadata, at OCI_MODELPACK_LEVELS no title
+ * either: what is left out when a manifest grows too large. */
+#define OCI_MODELPACK_LEVELS 2
 int oci_modelpack_manifest(const struct oci_compose_layer *layers, size_t count,
-	const struct oci_compose_options *options, const struct oci_descriptor *config, struct oci_buf *out,
-	struct oci_error *err);
+	const struct oci_compose_options *options, const struct oci_descriptor *config, unsigned level,
+	struct oci_buf *out, struct oci_error *err);

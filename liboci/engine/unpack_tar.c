@@ -34,17 +34,27 @@ static int note_outside(struct unpacking *u, const char *path, struct oci_error 
 	return oci_strings_add(&u->ret->outside, top, err);
 }
 
+/* `dir` ends in a slash; a path of a directory does not. */
+static bool is_dir_itself(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return len > 0 && strlen(path) + 1 == len && strncmp(path, dir, len - 1) == 0;
+}
+
 /* The name below the root; NULL where it lies elsewhere. "" is the root itself. */
 static const char *below_root(const struct unpacking *u, const char *path)
 {
 	const char *root = u->options->root, *strip = u->options->strip;
 	size_t len = strlen(root);
 
-	if (len > 0 && strlen(path) + 1 == len && strncmp(path, root, len - 1) == 0)
+	if (is_dir_itself(path, root))
 		return "";
 	if (strncmp(path, root, len) != 0)
 		return NULL;
 	path += len;
+	if (strip && is_dir_itself(path, strip))
+		return "";
 	if (strip && oci_str_starts(path, strip))
 		path += strlen(strip);
 	return path;

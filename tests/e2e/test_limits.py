@@ -42,6 +42,23 @@ def test_the_caps_hold_with_a_base_of_many_layers(tmp_path, foreign):
     assert_within_caps(Layout(tmp_path / "l"), "v1")
 
 
+def test_the_caps_hold_for_long_paths(tmp_path):
+    deep = "/".join("d" * 200 for _ in range(5))
+    tree = models.write(tmp_path / "tree", {f"{deep}/{i:03}{'n' * 200}.bin": bytes([i]) for i in range(110)})
+    tool.ok("pack", tree, f"oci:{tmp_path}/l:v1", "--modelpack")
+    assert_within_caps(Layout(tmp_path / "l"), "v1")
+    tool.ok("pull", f"oci:{tmp_path}/l:v1-modelpack", tmp_path / "out")
+    trees.assert_same(tree, tmp_path / "out")
+
+
+@pytest.mark.parametrize("flags", [[], ["--single"], ["--format", "modelpack"]])
+def test_a_manifest_beyond_the_cap_is_refused_before_anything_is_written(tmp_path, flags):
+    tree = models.single(tmp_path / "tree")
+    large = [f"--annotation=org.example.{i}={'v' * 110 * KIB}" for i in range(2)]
+    result = tool.fails(tool.UNSUPPORTED, "pack", tree, f"oci:{tmp_path}/l:v1", *flags, *large)
+    assert "200 KiB" in result.err and not trees.leftovers(tmp_path, {"tree"})
+
+
 def test_one_more_file_moves_one_bucket(tmp_path):
     tree = models.many_files(tmp_path / "tree", 600)
     tool.ok("pack", tree, f"oci:{tmp_path}/l:v1")

@@ -54,6 +54,7 @@ def test_every_variant_comes_back_byte_for_byte(tmp_path, model, flags):
     if flags == ["--modelpack"]:
         tool.ok("pull", f"oci:{tmp_path}/l:v1-modelpack", tmp_path / "artifact")
         trees.assert_same(model, tmp_path / "artifact")
+        assert not (tmp_path / "artifact/models").exists(), "the image's root is no directory of the model"
 
 
 def test_the_same_file_has_one_raw_digest_under_any_path(tmp_path):
