@@ -90,10 +90,10 @@ static enum verdict compare_layers(const struct side *a, const struct oci_listin
 static enum verdict compare_files(const struct side *a, const struct oci_listing_file *x,
 	const struct side *b, const struct oci_listing_file *y)
 {
-	if (!x->link != !y->link || x->special || y->special)
+	if (x->link && y->link && strcmp(x->link, y->link) == 0 && !(x->target && y->target))
+		return SAME;
+	if (!oci_listing_is_file(x) || !oci_listing_is_file(y))
 		return OTHER;
-	if (x->link)
-		return strcmp(x->link, y->link) == 0 ? SAME : OTHER;
 	if (x->size_bytes != y->size_bytes)
 		return OTHER;
 	if (x->digest.alg && y->digest.alg)

@@ -89,6 +89,7 @@ void oci_listing_clear(struct oci_listing *l)
 	for (size_t i = 0; i < l->count; i++) {
 		free(l->files[i].path);
 		free(l->files[i].link);
+		free(l->files[i].target);
 	}
 	free(l->files);
 	free(l->layers);

@@ -16,6 +16,7 @@
 struct oci_listing_file {
 	char *path;
 	char *link;               /* target of a symbolic link; NULL: a file */
+	char *target;             /* of a link that stands for a file: where that is; NULL: it does not */
 	uint64_t size_bytes;
 	int64_t mtime_ns;         /* on disk; 0: not known */
 	uint32_t mode;            /* 0664 or 0775 */
@@ -23,6 +24,11 @@ struct oci_listing_file {
 	struct oci_digest digest; /* alg 0: not known */
 	size_t layer;             /* in `layers`, or OCI_LISTING_NO_LAYER */
 };
+
+static inline bool oci_listing_is_file(const struct oci_listing_file *file)
+{
+	return !file->special && (!file->link || file->target);
+}
 
 struct oci_listing_layer {
 	struct oci_digest digest;

@@ -1,6 +1,7 @@
 #include "engine/verify.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,7 +10,9 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/workers.h"
+#include "engine/record.h"
 #include "engine/scan.h"
+#include "source/resolve.h"
 
 #define CHUNK (256 * OCI_KIB)
 
@@ -21,6 +24,9 @@ struct item {
 
 struct verifying {
 	int dir;
+	bool follows;                   /* links to files stand for them */
+	int boundary;                   /* where they may lead */
+	char *boundary_path;            /* of `dir` below it */
 	const struct oci_listing *want;
 	struct oci_listing have;        /* of the directory, by lstat */
 	struct oci_digest *digests;     /* of the files in `want` that were hashed alone */
@@ -37,21 +43,51 @@ static bool is_ours(const char *path)
 	return oci_str_starts(path, ".modelcar") || strcmp(path, "lost+found") == 0;
 }
 
-struct listing_walk {
-	int dir;
-	struct oci_listing *ret;
-};
+static bool has_record(int dir)
+{
+	return faccessat(dir, OCI_RECORD_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* A pull leaves links only where the image has them. What something else has
+ * filled may hold links in place of files, as a Hugging Face cache does. */
+static int open_tree(struct verifying *v, const char *path, struct oci_error *err)
+{
+	v->boundary = -1;
+	v->dir = oci_fs_open_dir(path, err);
+	if (v->dir < 0)
+		return -1;
+	v->follows = !has_record(v->dir);
+	return v->follows ? oci_resolve_boundary(v->dir, &v->boundary, &v->boundary_path, err) : 0;
+}
+
+/* Say of a link what is known of the file that it leads to, if it does. */
+static int follow(const struct verifying *v, struct oci_listing_file *link, struct oci_error *err)
+{
+	bool wider = v->boundary >= 0;
+	oci_autofree char *path = oci_str_printf("%s%s%s", wider ? v->boundary_path : "", wider ? "/" : "",
+		link->path);
+	char target[PATH_MAX];
+	struct stat st;
+
+	if (!path)
+		return oci_fail_nomem(err);
+	if (oci_resolve(wider ? v->boundary : v->dir, path, target, &st, NULL) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	link->size_bytes = (uint64_t)st.st_size;
+	link->mode = st.st_mode & 0777;
+	return oci_str_set(&link->target, target, err);
+}
 
 static int list_entry(void *ctx, const char *path, const struct stat *st, struct oci_error *err)
 {
-	struct listing_walk *walk = ctx;
+	struct verifying *v = ctx;
 	struct oci_listing_file *file;
 
 	if (!strchr(path, '/') && is_ours(path))
 		return 1;
 	if (S_ISDIR(st->st_mode))
 		return 0;
-	file = oci_listing_add(walk->ret, path, err);
+	file = oci_listing_add(&v->have, path, err);
 	if (!file)
 		return -1;
 	file->size_bytes = S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0;
@@ -59,17 +95,27 @@ static int list_entry(void *ctx, const char *path, const struct stat *st, struct
 	file->special = !S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode);
 	if (!S_ISLNK(st->st_mode))
 		return 0;
-	return oci_fs_read_link(walk->dir, path, &file->link, err);
+	if (oci_fs_read_link(v->dir, path, &file->link, err) < 0)
+		return -1;
+	return v->follows ? follow(v, file, err) : 0;
 }
 
-static int list_dir(int dir, struct oci_listing *ret, struct oci_error *err)
+static int list_dir(struct verifying *v, const char *path, struct oci_error *err)
 {
-	struct listing_walk walk = {dir, ret};
-
-	if (oci_fs_walk(dir, list_entry, &walk, err) < 0)
+	if (open_tree(v, path, err) < 0 || oci_fs_walk(v->dir, list_entry, v, err) < 0)
 		return -1;
-	oci_listing_sort(ret);
+	oci_listing_sort(&v->have);
 	return 0;
+}
+
+/* Neither the path nor where its link leads has a link left in it. */
+static int open_file(const struct verifying *v, const char *path, struct oci_error *err)
+{
+	const struct oci_listing_file *have = oci_listing_find(&v->have, path);
+	const char *target = have ? have->target : NULL;
+	int dir = target && v->boundary >= 0 ? v->boundary : v->dir;
+
+	return oci_fs_open_beneath(dir, target ? target : path, O_RDONLY | O_NONBLOCK, 0, err);
 }
 
 /* As far as it goes, which may be another size than the one it should have. */
@@ -101,7 +147,7 @@ static int hash_bytes(struct verifying *v, const struct oci_worker *worker, int 
 static int hash_file(struct verifying *v, const struct oci_worker *worker, const char *path, uint64_t size,
 	struct oci_digest *ret, struct oci_error *err)
 {
-	oci_autoclose int fd = oci_fs_open_beneath(v->dir, path, O_RDONLY | O_NONBLOCK, 0, err);
+	oci_autoclose int fd = open_file(v, path, err);
 	struct oci_hash hash;
 	int rc;
 
@@ -126,7 +172,7 @@ static int open_layer_file(void *ctx, size_t file, struct oci_error *err)
 {
 	const struct layer_files *from = ctx;
 
-	return oci_fs_open_beneath(from->v->dir, from->files[file].path, O_RDONLY | O_NONBLOCK, 0, err);
+	return open_file(from->v, from->files[file].path, err);
 }
 
 static int hash_stream(struct verifying *v, const struct oci_worker *worker, struct oci_reader *reader,
@@ -147,7 +193,7 @@ static bool is_there(const struct verifying *v, const struct oci_listing_file *w
 {
 	const struct oci_listing_file *have = oci_listing_find(&v->have, want->path);
 
-	return have && !have->link && !have->special && have->size_bytes == want->size_bytes;
+	return have && oci_listing_is_file(have) && have->size_bytes == want->size_bytes;
 }
 
 /* What a layer does not prove is hashed file by file, as far as digests are known. */
@@ -257,6 +303,8 @@ static int report(const struct verifying *v, struct oci_differences *ret, struct
 static void clear(struct verifying *v)
 {
 	oci_cleanup_close(&v->dir);
+	oci_cleanup_close(&v->boundary);
+	free(v->boundary_path);
 	oci_listing_clear(&v->have);
 	free(v->digests);
 	free(v->proven);
@@ -278,10 +326,10 @@ int oci_verify_tree(const char *path, const struct oci_listing *want, unsigned j
 	struct oci_error *err)
 {
 	OCI_CLEANUP(clear) struct verifying v = {
-		.dir = oci_fs_open_dir(path, err), .want = want, .observer = observer};
+		.dir = -1, .boundary = -1, .want = want, .observer = observer};
 
 	oci_scan_init(&v.scan, jobs, observer);
-	if (v.dir < 0 || list_dir(v.dir, &v.have, err) < 0 || plan_items(&v, err) < 0)
+	if (list_dir(&v, path, err) < 0 || plan_items(&v, err) < 0)
 		return -1;
 	oci_event_phase(observer, "verify", total_bytes(want), want->count);
 	if (oci_workers_run(v.scan.threads, v.item_count, verify_item, &v, cancel, err) < 0)
@@ -296,7 +344,7 @@ static int hash_listed(struct oci_worker *worker, size_t i, struct oci_error *er
 	struct verifying *v = worker->ctx;
 	struct oci_listing_file *file = &v->have.files[i];
 
-	if (file->link || file->special)
+	if (!oci_listing_is_file(file))
 		return 0;
 	return hash_file(v, worker, file->path, file->size_bytes, &file->digest, err);
 }
@@ -304,10 +352,10 @@ static int hash_listed(struct oci_worker *worker, size_t i, struct oci_error *er
 int oci_verify_list(const char *path, bool digests, unsigned jobs, const struct oci_observer *observer,
 	const atomic_int *cancel, struct oci_listing *ret, struct oci_error *err)
 {
-	OCI_CLEANUP(clear) struct verifying v = {.dir = oci_fs_open_dir(path, err), .observer = observer};
+	OCI_CLEANUP(clear) struct verifying v = {.dir = -1, .boundary = -1, .observer = observer};
 
 	oci_scan_init(&v.scan, jobs, observer);
-	if (v.dir < 0 || list_dir(v.dir, &v.have, err) < 0)
+	if (list_dir(&v, path, err) < 0)
 		return -1;
 	if (digests) {
 		oci_event_phase(observer, "hash", total_bytes(&v.have), v.have.count);

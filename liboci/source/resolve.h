@@ -1,6 +1,6 @@
 /* resolve.h - where a path leads when its links may stay inside a boundary
  *
- * Private to source/. The kernel can follow links beneath a directory only
+ * The kernel can follow links beneath a directory only
  * where it has openat2(); this does it everywhere, one component at a time,
  * and answers with a path that has no link left in it. That path is a hint: it
  * is opened with oci_fs_open_beneath(), which follows nothing, so a tree that

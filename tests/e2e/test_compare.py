@@ -114,6 +114,29 @@ def test_verify_against_takes_a_directory_without_a_record(tmp_path, model, pack
     assert result.code == tool.DAMAGED and "model-00001-of-00004.safetensors" in result.out + result.err
 
 
+def test_links_to_files_count_as_files_where_no_pull_left_its_record(tmp_path):
+    snapshot, image = models.huggingface_cache(tmp_path / "hub"), f"oci:{tmp_path}/l:v1"
+    shutil.copytree(snapshot, tmp_path / "copy")
+    tool.ok("pack", snapshot, image)
+    tool.ok("verify", snapshot, "--against", image)
+    tool.ok("diff", image, snapshot)
+    tool.ok("diff", snapshot, tmp_path / "copy")
+    assert listed(snapshot) == listed(image)
+    models.flip((snapshot / "config.json").resolve(), 3)
+    for wrong in (("verify", snapshot, "--against", image), ("diff", snapshot, tmp_path / "copy")):
+        assert "config.json" in tool.run(*wrong).out
+    # What leads out of the cache is no file of the model.
+    (snapshot / "config.json").unlink()
+    (snapshot / "config.json").symlink_to(tmp_path / "copy/config.json")
+    assert "config.json" in tool.run("verify", snapshot, "--against", image).out
+
+
+def test_a_link_in_place_of_a_pulled_file_is_a_change(tmp_path, pulled):
+    (pulled / "config.json").rename(pulled / ".modelcar.moved")
+    (pulled / "config.json").symlink_to(".modelcar.moved")
+    assert "config.json" in tool.run("verify", pulled).out
+
+
 def test_verify_without_a_record_or_a_reference_says_what_to_do(model):
     assert "--against" in tool.fails(tool.NOT_FOUND, "verify", model).err
 
