@@ -40,7 +40,8 @@ struct verifying {
 
 static bool is_ours(const char *path)
 {
-	return oci_str_starts(path, ".modelcar") || strcmp(path, "lost+found") == 0;
+	return oci_str_starts(path, ".modelcar") || strcmp(path, "lost+found") == 0 ||
+		strcmp(path, ".snapshot") == 0;
 }
 
 static bool has_record(int dir)

@@ -6,7 +6,8 @@
  * A tree is proven layer by layer where a whole layer in our format is there:
  * headers, data and padding are hashed as the layer they came from. Other
  * files are hashed alone. Files that should not be there are differences too;
- * our own state (".modelcar*" at the root) and "lost+found" are not files of the model.
+ * our own state (".modelcar*" at the root) and a volume's "lost+found" and ".snapshot"
+ * are not files of the model.
  *
  * In a directory without a record, a link to a file inside it, or inside the
  * Hugging Face cache that it is a part of, stands for that file, as it does for

@@ -11,6 +11,7 @@
 #include "model/huggingface.h"
 #include "model/safetensors.h"
 #include "model/shards.h"
+#include "model/tensorrt_llm.h"
 #include "model/tree.h"
 #include "model/triton.h"
 
@@ -240,18 +241,6 @@ static int summarize(struct inspection *in, struct oci_error *err)
 	return oci_info_set(&info->precision, oci_safetensors_precision(&in->safetensors), err);
 }
 
-static bool is_tensorrt_llm(const struct oci_model_tree *tree)
-{
-	if (!oci_tree_has(tree, "config.json"))
-		return false;
-	for (size_t i = 0; i < tree->count; i++) {
-		const char *path = tree->files[i].path;
-		if (!strchr(path, '/') && oci_str_glob("rank*.engine", path))
-			return true;
-	}
-	return false;
-}
-
 static bool is_gguf(const struct oci_model_tree *tree)
 {
 	bool found = false;
@@ -270,7 +259,7 @@ static enum oci_model_layout detect(const struct inspection *in)
 {
 	if (oci_tree_has(in->tree, "config.pbtxt"))
 		return OCI_MODEL_TRITON_MODEL;
-	if (is_tensorrt_llm(in->tree))
+	if (oci_tensorrt_llm_is(in->tree))
 		return OCI_MODEL_TENSORRT_LLM;
 	if (oci_huggingface_is(in->tree, &in->config))
 		return OCI_MODEL_HUGGINGFACE;
@@ -290,8 +279,11 @@ static int inspect_layout(struct inspection *in, struct oci_error *err)
 		return oci_triton_inspect_model(in->tree, "", &in->info, err);
 	case OCI_MODEL_TRITON_REPOSITORY:
 		return oci_triton_inspect_repository(in->tree, &in->info, err);
+	case OCI_MODEL_TENSORRT_LLM:
+		/* That it does not parse is known already. */
+		return in->config.has_config ? oci_tensorrt_llm_inspect(in->tree, &in->info, err) : 0;
 	default:
-		return 0;
+		return oci_huggingface_check_cache(in->tree, &in->info, err);
 	}
 }
 

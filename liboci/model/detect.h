@@ -24,10 +24,12 @@
  * header does not parse; a git-lfs pointer in place of weights; a Triton model
  * without a version directory; a version_policy { specific { versions: [..] } }
  * that names an absent version; a config.pbtxt that names another model than
- * its directory; config.json, config.pbtxt or an index that does not parse.
+ * its directory; a rank*.engine that the world_size of TensorRT-LLM's
+ * config.json asks for and that is absent; config.json, config.pbtxt or an index that does not parse.
  * Warnings: no tokenizer beside a Hugging Face text model, a numbered shard
  * beside an index that does not name it, an ensemble without a version
- * directory, a directory in a Triton repository that is no model, a header that
+ * directory, a directory in a Triton repository that is no model, a whole
+ * Hugging Face cache in place of a snapshot, a header that
  * could not be checked (unknown version, too many tensors).
  *
  * A file that cannot be read ends the inspection; one that is not what it should
@@ -87,7 +89,7 @@ struct oci_model_info {
 	enum oci_model_layout layout;
 	char *name;          /* _name_or_path's or general.name's last part, or Triton's model name */
 	char *family;        /* model_type / general.architecture: "llama", "qwen2" */
-	char *architecture;  /* architectures[0] / general.architecture */
+	char *architecture;  /* architectures[0] / general.architecture / pretrained_config's */
 	char *format;        /* "safetensors", "gguf", "onnx", "tensorrt", "pytorch", ... of the largest weights */
 	char *precision;     /* "bf16", "f16", "f32", "int8", ...: by most bytes; GGUF: "Q4_K_M" */
 	char *quantization;  /* quantization_config.quant_method; GGUF: "Q4_K_M" */

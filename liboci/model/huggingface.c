@@ -10,17 +10,6 @@
 
 #define FRONT_MATTER_MAX (64 * OCI_KIB)
 
-/* A string member; any other value is passed over. */
-static int read_text(struct oci_scan *scan, char **field, struct oci_error *err)
-{
-	struct oci_scan_text text;
-	int c = oci_scan_peek(scan, err);
-
-	if (c != '"')
-		return c < 0 ? -1 : oci_scan_value(scan, err);
-	return oci_scan_text(scan, &text, err) < 0 ? -1 : oci_info_set(field, text.text, err);
-}
-
 /* "architectures": the first of an array of strings. */
 static int read_first(struct oci_scan *scan, char **field, struct oci_error *err)
 {
@@ -30,7 +19,7 @@ static int read_first(struct oci_scan *scan, char **field, struct oci_error *err
 	if (c != '[')
 		return c < 0 ? -1 : oci_scan_value(scan, err);
 	while ((more = oci_scan_element(scan, &first, err)) > 0) {
-		if (read_text(scan, field, err) < 0)
+		if (oci_scan_set(scan, field, err) < 0)
 			return -1;
 	}
 	return more;
@@ -46,7 +35,7 @@ static int read_quantization(struct oci_scan *scan, char **field, struct oci_err
 		return c < 0 ? -1 : oci_scan_value(scan, err);
 	while ((more = oci_scan_member(scan, &first, &key, err)) > 0) {
 		bool wanted = !strcmp(key.text, "quant_method");
-		if ((wanted ? read_text(scan, field, err) : oci_scan_value(scan, err)) < 0)
+		if ((wanted ? oci_scan_set(scan, field, err) : oci_scan_value(scan, err)) < 0)
 			return -1;
 	}
 	return more;
@@ -56,15 +45,15 @@ static int read_member(
 	struct oci_scan *scan, const char *key, struct oci_huggingface *config, struct oci_error *err)
 {
 	if (!strcmp(key, "model_type"))
-		return read_text(scan, &config->model_type, err);
+		return oci_scan_set(scan, &config->model_type, err);
 	if (!strcmp(key, "architectures"))
 		return read_first(scan, &config->architecture, err);
 	if (!strcmp(key, "_class_name"))
-		return read_text(scan, &config->architecture, err);
+		return oci_scan_set(scan, &config->architecture, err);
 	if (!strcmp(key, "_name_or_path"))
-		return read_text(scan, &config->name, err);
+		return oci_scan_set(scan, &config->name, err);
 	if (!strcmp(key, "torch_dtype") || !strcmp(key, "dtype"))
-		return read_text(scan, &config->dtype, err);
+		return oci_scan_set(scan, &config->dtype, err);
 	if (!strcmp(key, "quantization_config"))
 		return read_quantization(scan, &config->quantization, err);
 	return oci_scan_value(scan, err);
@@ -155,7 +144,7 @@ static bool has_tokenizer(const struct oci_model_tree *tree)
 	return false;
 }
 
-static const char *precision_of(const char *dtype)
+const char *oci_huggingface_precision(const char *dtype)
 {
 	static const char *const names[][2] = {{"bfloat16", "bf16"}, {"float16", "f16"}, {"float32", "f32"},
 		{"float8_e4m3fn", "f8_e4m3"}, {"int8", "int8"}};
@@ -175,7 +164,7 @@ int oci_huggingface_inspect(const struct oci_model_tree *tree, const struct oci_
 	if (oci_info_set(&info->name, name, err) < 0 ||
 		oci_info_set(&info->family, config->model_type, err) < 0 ||
 		oci_info_set(&info->architecture, config->architecture, err) < 0 ||
-		oci_info_set(&info->precision, precision_of(config->dtype), err) < 0 ||
+		oci_info_set(&info->precision, oci_huggingface_precision(config->dtype), err) < 0 ||
 		oci_info_set(&info->quantization, config->quantization, err) < 0)
 		return -1;
 	if (is_text_model(config->architecture) && !has_tokenizer(tree))
@@ -235,6 +224,28 @@ int oci_huggingface_license(
 	if (oci_tree_read(tree, i, FRONT_MATTER_MAX, &text, err) < 0)
 		return -1;
 	return text.len ? read_front_matter(text.data, info, err) : 0;
+}
+
+/* Below what would be the root of a cache or of one of its repositories. */
+static bool is_snapshot(const char *path)
+{
+	const char *slash = strchr(path, '/');
+
+	if (oci_str_starts(path, "models--") && slash)
+		path = slash + 1;
+	return oci_str_starts(path, "snapshots/") && strchr(path + strlen("snapshots/"), '/');
+}
+
+int oci_huggingface_check_cache(
+	const struct oci_model_tree *tree, struct oci_model_info *info, struct oci_error *err)
+{
+	for (size_t i = 0; i < tree->count; i++) {
+		if (is_snapshot(tree->files[i].path))
+			return oci_info_find(info, OCI_FINDING_WARNING, "", err,
+				"a cache of the Hugging Face hub holds files more than once; pack the directory "
+				"snapshots/<revision> in it");
+	}
+	return 0;
 }
 
 void oci_huggingface_clear(struct oci_huggingface *config)

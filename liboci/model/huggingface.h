@@ -24,4 +24,9 @@ int oci_huggingface_inspect(const struct oci_model_tree *tree, const struct oci_
 /* `license:` of the front matter of README.md, looked for in its first 64 KiB. */
 int oci_huggingface_license(
 	const struct oci_model_tree *tree, struct oci_model_info *info, struct oci_error *err);
+/* Warn of a cache that was taken for a model: it has snapshots/<revision> below it. */
+int oci_huggingface_check_cache(
+	const struct oci_model_tree *tree, struct oci_model_info *info, struct oci_error *err);
+/* "bf16" for "bfloat16"; NULL when the name is none of a precision. */
+const char *oci_huggingface_precision(const char *dtype);
 void oci_huggingface_clear(struct oci_huggingface *config);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "model/tree.h"
 
 #define WINDOW_BYTES (64 * OCI_KIB)
 #define DEPTH_MAX 32
@@ -364,6 +365,16 @@ static int skip_value(struct oci_scan *scan, unsigned depth, struct oci_error *e
 int oci_scan_value(struct oci_scan *scan, struct oci_error *err)
 {
 	return skip_value(scan, 0, err);
+}
+
+int oci_scan_set(struct oci_scan *scan, char **field, struct oci_error *err)
+{
+	struct oci_scan_text text;
+	int c = oci_scan_peek(scan, err);
+
+	if (c != '"')
+		return c < 0 ? -1 : oci_scan_value(scan, err);
+	return oci_scan_text(scan, &text, err) < 0 ? -1 : oci_info_set(field, text.text, err);
 }
 
 /* Pass over the opening bracket or the comma: 1, or over the closing one: 0. */

@@ -51,6 +51,8 @@ int oci_scan_peek(struct oci_scan *scan, struct oci_error *err);
 int oci_scan_text(struct oci_scan *scan, struct oci_scan_text *ret, struct oci_error *err);
 int oci_scan_u64(struct oci_scan *scan, uint64_t *ret, struct oci_error *err); /* integers >= 0 only */
 int oci_scan_value(struct oci_scan *scan, struct oci_error *err);              /* pass over any value */
+/* A string into *field, as oci_info_set() does; any other value is passed over. */
+int oci_scan_set(struct oci_scan *scan, char **field, struct oci_error *err);
 /* Step to the next member, whose key and colon are read, or element: 1; 0 when
  * the object or array is closed, -1 on failure. `*first` starts as true. */
 int oci_scan_member(struct oci_scan *scan, bool *first, struct oci_scan_text *key, struct oci_error *err);

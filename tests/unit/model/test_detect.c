@@ -31,6 +31,61 @@ static void detect_tells_a_tensorrt_llm_engine_from_hugging_face(void **state)
 	assert_layout(&m, OCI_MODEL_TENSORRT_LLM);
 }
 
+static void detect_reads_the_config_of_a_tensorrt_llm_engine(void **state)
+{
+	struct memory_tree m = {0};
+	struct oci_model_info info = {0};
+
+	memory_text(&m, "config.json",
+		"{\"version\":\"0.16\",\"pretrained_config\":{\"architecture\":\"LlamaForCausalLM\",\"dtype\":"
+		"\"float16\",\"mapping\":{\"world_size\":3,\"tp_size\":3},\"quantization\":{\"quant_algo\":\"FP8\"}}}");
+	memory_text(&m, "rank0.engine", "x");
+	memory_text(&m, "rank2.engine", "x");
+	assert_int_equal(oci_model_inspect(&m.tree, &info, NULL), 0);
+	assert_string_equal(info.architecture, "LlamaForCausalLM");
+	assert_string_equal(info.precision, "f16");
+	assert_string_equal(info.quantization, "FP8");
+	assert_string_equal(info.format, "tensorrt");
+	assert_true(has_finding(&info, OCI_FINDING_ERROR, "rank1.engine", "missing"));
+	assert_int_equal(info.finding_count, 1);
+	oci_model_info_clear(&info);
+	memory_clear(&m);
+}
+
+static void detect_takes_any_config_of_a_tensorrt_llm_engine(void **state)
+{
+	static const char *const configs[] = {"{}", "{\"pretrained_config\":null}", "{\"pretrained_config\":[1]}",
+		"{\"pretrained_config\":{\"mapping\":1,\"dtype\":{},\"quantization\":null}}"};
+
+	for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+		struct memory_tree m = {0};
+		struct oci_model_info info = {0};
+
+		memory_text(&m, "config.json", configs[i]);
+		memory_text(&m, "rank0.engine", "x");
+		assert_int_equal(oci_model_inspect(&m.tree, &info, NULL), 0);
+		assert_int_equal(info.finding_count, 0);
+		oci_model_info_clear(&info);
+		memory_clear(&m);
+	}
+}
+
+static void detect_warns_of_a_whole_hugging_face_cache(void **state)
+{
+	static const char *const files[] = {"models--a--b/snapshots/0123/config.json", "snapshots/0123/config.json"};
+
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+		struct memory_tree m = {0};
+		struct oci_model_info info = {0};
+
+		memory_text(&m, files[i], "{}");
+		assert_int_equal(oci_model_inspect(&m.tree, &info, NULL), 0);
+		assert_true(has_finding(&info, OCI_FINDING_WARNING, ".", "snapshots/<revision>"));
+		oci_model_info_clear(&info);
+		memory_clear(&m);
+	}
+}
+
 static void detect_calls_gguf_files_alone_gguf(void **state)
 {
 	struct memory_tree alone = {0}, mixed = {0};
@@ -124,6 +179,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(detect_tells_a_tensorrt_llm_engine_from_hugging_face),
+		cmocka_unit_test(detect_reads_the_config_of_a_tensorrt_llm_engine),
+		cmocka_unit_test(detect_takes_any_config_of_a_tensorrt_llm_engine),
+		cmocka_unit_test(detect_warns_of_a_whole_hugging_face_cache),
 		cmocka_unit_test(detect_calls_gguf_files_alone_gguf),
 		cmocka_unit_test(detect_needs_more_than_a_config_for_hugging_face),
 		cmocka_unit_test(detect_finds_a_git_lfs_pointer),
