@@ -99,6 +99,22 @@ static bool is_list(const struct oci_descriptor *d)
 	return name && oci_str_starts(name, LIST_PREFIX) && strlen(name) == strlen(LIST_PREFIX) + LIST_HEX;
 }
 
+/* The last one has a name that another one before it has, too. */
+static int check_unique(const struct oci_bundle_images *images, struct oci_error *err)
+{
+	const struct oci_bundle_image *last = &images->items[images->count - 1];
+	char shown[OCI_STR_ESCAPE_MAX];
+
+	for (size_t i = 0; last->tag && i + 1 < images->count; i++) {
+		const struct oci_bundle_image *other = &images->items[i];
+
+		if (same_text(other->name, last->name) && same_text(other->tag, last->tag))
+			return oci_fail(err, OCI_E_FORMAT, "'index.json': several images are named '%s'",
+				oci_str_escape(last->tag, shown));
+	}
+	return 0;
+}
+
 int oci_bundle_images_of_index(struct oci_bundle_images *images, struct oci_store *store,
 	const struct oci_buf *index, struct oci_error *err)
 {
@@ -107,7 +123,8 @@ int oci_bundle_images_of_index(struct oci_bundle_images *images, struct oci_stor
 	if (oci_manifest_parse(oci_buf_text(index), index->len, OCI_MT_INDEX, &m, err) < 0)
 		return oci_wrap(err, "'index.json'");
 	for (size_t i = 0; i < m.manifest_count; i++)
-		if (!is_list(&m.manifests[i]) && add_entry(images, store, &m.manifests[i], err) < 0)
+		if (!is_list(&m.manifests[i]) &&
+			(add_entry(images, store, &m.manifests[i], err) < 0 || check_unique(images, err) < 0))
 			return -1;
 	return 0;
 }

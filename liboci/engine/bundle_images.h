@@ -37,7 +37,8 @@ int oci_bundle_images_open_file(struct oci_bundle_images *images, const char *pa
 	const struct oci_store_options *options, struct oci_error *err);
 int oci_bundle_images_add(struct oci_bundle_images *images, struct oci_store *store,
 	const struct oci_descriptor *root, const char *name, const char *tag, struct oci_error *err);
-/* Those that index.json lists, but for lists of referrers (sha256-<hex>). */
+/* Those that index.json lists, but for lists of referrers (sha256-<hex>).
+ * OCI_E_FORMAT when two that differ have the same name. */
 int oci_bundle_images_of_index(struct oci_bundle_images *images, struct oci_store *store,
 	const struct oci_buf *index, struct oci_error *err);
 /* index.json of the images and of `lists`, tag to descriptor; OCI_E_USAGE when

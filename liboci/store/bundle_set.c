@@ -366,20 +366,17 @@ static int open_whole(struct oci_bundle_set *set, struct candidate *c, struct oc
 
 static int open_part(const char *path, struct candidate *c, struct oci_error *err)
 {
-	char shown[OCI_STR_ESCAPE_MAX];
-
 	if (open_file(path, c, err) < 0)
 		return -1;
 	c->is_part = true;
-	if (read_id(c, err) < 0)
-		return oci_wrap(err, "'%s'", oci_str_escape(path, shown));
-	return 0;
+	return read_id(c, err);
 }
 
 /* The first file whose head is in order says what bundle it is. */
 static int find_first(struct oci_bundle_set *set, const struct oci_strings *paths, struct oci_error *err)
 {
 	struct oci_error why = {0};
+	char shown[OCI_STR_ESCAPE_MAX];
 
 	for (size_t i = 0; i < paths->count; i++) {
 		OCI_CLEANUP(candidate_clear) struct candidate c = {.fd = -1};
@@ -387,6 +384,7 @@ static int find_first(struct oci_bundle_set *set, const struct oci_strings *path
 
 		if (open_part(paths->items[i], &c, &each) == 0 && start(set, &c, &each) == 0)
 			return 0;
+		oci_wrap(&each, "'%s'", oci_str_escape(paths->items[i], shown));
 		if (!why.code)
 			why = each;
 	}
