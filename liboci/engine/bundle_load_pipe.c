@@ -85,6 +85,20 @@ static int hold_document(struct flow *flow, const struct oci_bundle_blob *blob, 
 	return put_blob(flow, flow->job->store, &d, blob, err);
 }
 
+static int tag_document(struct flow *flow, const struct oci_descriptor *d, struct oci_error *err)
+{
+	const char *tag = oci_annotations_get(&d->annotations, OCI_INDEX_REF_NAME);
+	char text[OCI_DIGEST_TEXT_MAX];
+	bool there = false;
+
+	if (oci_store_exists(flow->job->store, d, &there, err) < 0)
+		return -1;
+	if (!there)
+		return oci_fail(err, OCI_E_FORMAT, "'index.json' names '%s', which is not among the manifests",
+			oci_digest_format(&d->digest, text));
+	return tag && oci_reference_tag_ok(tag) ? oci_store_tag(flow->job->store, d, tag, err) : 0;
+}
+
 /* Manifests stand first. Lists of referrers are found by their tags. */
 static int hold_documents(struct flow *flow, struct oci_error *err)
 {
@@ -101,12 +115,9 @@ static int hold_documents(struct flow *flow, struct oci_error *err)
 	}
 	if (oci_manifest_parse(oci_buf_text(&map->index), map->index.len, OCI_MT_INDEX, &index, err) < 0)
 		return oci_wrap(err, "'index.json'");
-	for (size_t i = 0; i < index.manifest_count; i++) {
-		const char *tag = oci_annotations_get(&index.manifests[i].annotations, OCI_INDEX_REF_NAME);
-
-		if (tag && oci_reference_tag_ok(tag) && oci_store_tag(flow->job->store, &index.manifests[i], tag, err) < 0)
+	for (size_t i = 0; i < index.manifest_count; i++)
+		if (tag_document(flow, &index.manifests[i], err) < 0)
 			return -1;
-	}
 	return 0;
 }
 
