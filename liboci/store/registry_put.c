@@ -77,6 +77,7 @@ static int send_bytes(struct put *p, const struct oci_http_request *request, uin
 		oci_http_upload_abort(up);
 		return -1;
 	}
+	oci_upload_source_pause(&p->source); /* the answer may take its time */
 	int rc = oci_http_upload_finish(up, ret, err);
 	p->wait_ms = rc == 0 ? ret->retry_after_ms : 0;
 	return rc;

@@ -80,18 +80,15 @@ struct oci_store_ops {
 		uint64_t length, struct oci_error *err);
 	/* `want` gives media type and size; its digest may be absent (alg 0) and is
 	 * then known at commit (a sha256). */
-	struct oci_sink *(*begin)(struct oci_store *s, const struct oci_descriptor *want,
-		struct oci_error *err);
+	struct oci_sink *(*begin)(struct oci_store *s, const struct oci_descriptor *want, struct oci_error *err);
 	/* A tag or a digest text to a full descriptor of a manifest. */
-	int (*resolve)(struct oci_store *s, const char *name, struct oci_descriptor *ret,
-		struct oci_error *err);
+	int (*resolve)(struct oci_store *s, const char *name, struct oci_descriptor *ret, struct oci_error *err);
 	/* Replaces the tag if it exists. The manifest is already in the store. */
-	int (*tag)(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
-		struct oci_error *err);
+	int (*tag)(struct oci_store *s, const struct oci_descriptor *d, const char *tag, struct oci_error *err);
 	int (*finish)(struct oci_store *s, struct oci_error *err);
 	void (*close)(struct oci_store *s);
-	/* Optional, NULL where the place cannot: */
-	/* Make a blob of another store appear here without moving its bytes; *ret
+	/* Optional, NULL where the place cannot:
+	 * Make a blob of another store appear here without moving its bytes; *ret
 	 * false when that did not happen (never an error by itself). */
 	int (*mount)(struct oci_store *s, const struct oci_descriptor *d, struct oci_store *from, bool *ret,
 		struct oci_error *err);
@@ -106,8 +103,8 @@ struct oci_store_ops {
 	int (*peek)(struct oci_store *s, const char *name, struct oci_digest *ret, bool *known, struct oci_error *err);
 	/* oci_store_distrust(). */
 	void (*distrust)(struct oci_store *s, const struct oci_descriptor *d);
-	/* Where a blob lies in a place that is read from the front to the back alone: who
-	 * wants several takes them in this order, one after another. False: as he likes. */
+	/* Where a blob lies in a place that is read front to back: several are taken in
+	 * this order, one after another. False: in any. */
 	bool (*order)(struct oci_store *s, const struct oci_descriptor *d, uint64_t *ret);
 	int (*preflight)(struct oci_store *s, const struct oci_store_load *load, struct oci_error *err);
 	/* oci_store_put() better than by begin, write, commit. */
@@ -144,19 +141,16 @@ void oci_store_cleanup(struct oci_store **s);
 
 /* An empty store in memory: tests, and documents before they are published. */
 struct oci_store *oci_store_memory(struct oci_error *err);
-
 int oci_store_exists(struct oci_store *s, const struct oci_descriptor *d, bool *ret, struct oci_error *err);
 /* `name` is a tag, a digest text, or NULL for "latest". Where "latest" is not
  * there, layout, archive and memory answer with the only image they name. A
  * digest may be that of any manifest in the store, tagged or not. Two images
  * under one name are OCI_E_FORMAT. */
-int oci_store_resolve(struct oci_store *s, const char *name, struct oci_descriptor *ret,
-	struct oci_error *err);
+int oci_store_resolve(struct oci_store *s, const char *name, struct oci_descriptor *ret, struct oci_error *err);
 /* The digest alone, on the place's word. "latest" is that tag and nothing else. */
 int oci_store_peek(struct oci_store *s, const char *name, struct oci_digest *ret, struct oci_error *err);
 /* OCI_E_USAGE when `tag` is no tag, OCI_E_NOT_FOUND when the manifest is not in the store. */
-int oci_store_tag(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
-	struct oci_error *err);
+int oci_store_tag(struct oci_store *s, const struct oci_descriptor *d, const char *tag, struct oci_error *err);
 /* Remove a tag alone, or a digest's manifest with all its tags. Absent is success. */
 int oci_store_untag(struct oci_store *s, const char *name, struct oci_error *err);
 int oci_store_finish(struct oci_store *s, struct oci_error *err);
@@ -174,11 +168,9 @@ int oci_store_referrers(struct oci_store *s, const struct oci_digest *subject, c
  * where the place does not do so by itself. Not for two writers at once. */
 int oci_store_refer(struct oci_store *s, const struct oci_digest *subject, const struct oci_manifest *list,
 	struct oci_error *err);
-
 /* The doors to bytes, these two verifying. What they find wrong is asked elsewhere the
  * next time, where there is an elsewhere. */
-struct oci_reader *oci_store_fetch(struct oci_store *s, const struct oci_descriptor *d,
-	struct oci_error *err);
+struct oci_reader *oci_store_fetch(struct oci_store *s, const struct oci_descriptor *d, struct oci_error *err);
 /* Whole into `out`, whose maximum bounds it: OCI_E_FORMAT when larger. */
 int oci_store_read(struct oci_store *s, const struct oci_descriptor *d, struct oci_buf *out,
 	struct oci_error *err);
@@ -192,8 +184,7 @@ struct oci_reader *oci_store_extent(struct oci_store *s, const struct oci_descri
  * the next time they are to come from elsewhere. For who checks them himself. */
 void oci_store_distrust(struct oci_store *s, const struct oci_descriptor *d);
 
-struct oci_sink *oci_store_begin(struct oci_store *s, const struct oci_descriptor *want,
-	struct oci_error *err);
+struct oci_sink *oci_store_begin(struct oci_store *s, const struct oci_descriptor *want, struct oci_error *err);
 int oci_sink_write(struct oci_sink *sink, const void *data, size_t len, struct oci_error *err);
 int oci_sink_commit(struct oci_sink *sink, const struct oci_digest *digest, struct oci_error *err);
 void oci_sink_abort(struct oci_sink *sink);
