@@ -119,8 +119,7 @@ struct oci_store_options {
 	const char *cert_file;     /* client certificate and key; NULL: none */
 	const char *key_file;
 	const struct oci_strings *authfiles; /* in this order; NULL or empty: the documented search */
-	/* Pull mirrors in this order, "HOST=URL", and what is sent to those of a host,
-	 * "HOST=Name: value" (store/registry_mirror.h); NULL: none. */
+	/* Pull mirrors, and what is sent to them (store/registry_mirror.h); NULL: none. */
 	const struct oci_strings *endpoints, *endpoint_headers;
 	struct oci_rate *rate;     /* shared by all stores of a process (http/rate.h); NULL: no limit */
 	const char *state_dir;     /* of uploads under way (store/upload_state.h); NULL: the user's, "": none */
@@ -188,8 +187,7 @@ struct oci_sink *oci_store_begin(struct oci_store *s, const struct oci_descripto
 int oci_sink_write(struct oci_sink *sink, const void *data, size_t len, struct oci_error *err);
 int oci_sink_commit(struct oci_sink *sink, const struct oci_digest *digest, struct oci_error *err);
 void oci_sink_abort(struct oci_sink *sink);
-/* Is it known that this place will not take it? OCI_E_UNSUPPORTED before a
- * byte moves; a limit that is hearsay is a warning. */
+/* Is it known that it will not be taken? OCI_E_UNSUPPORTED; what is hearsay is a warning. */
 int oci_store_preflight(struct oci_store *s, const struct oci_store_load *load, struct oci_error *err);
 /* One blob, whose digest is known, from content that can be read again: hashed
  * on its way, and OCI_E_DIGEST (source side) when it is not what the digest
