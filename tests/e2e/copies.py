@@ -1,4 +1,5 @@
 """What tests of copying share: signed images, and two registries that let nobody in without a name."""
+import os
 import random
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import tool
 from servers import Authority, Distribution, DockerRegistry, write_authfile
 
 MIB = 2**20
+KILLS = 50 if os.environ.get("MODELCAR_FULL") else 5
 TAGS = ("v1.0.0", "v1.2.0", "v1.10.0", "v2.0.0-rc.1", "latest")
 BOTH_WAYS = pytest.mark.parametrize("kinds", [(DockerRegistry, Distribution), (Distribution, DockerRegistry)],
                                     ids=["2.8-to-3", "3-to-2.8"])

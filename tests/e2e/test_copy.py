@@ -11,7 +11,7 @@ import images
 import models
 import tool
 import trees
-from copies import refer, signed_layout, tags_of
+from copies import KILLS, refer, signed_layout, tags_of
 from cutter import Cutter, at_random
 from servers import Distribution, DockerRegistry
 
@@ -212,8 +212,9 @@ def test_a_copy_over_connections_cut_at_random_ends_well(tmp_path, weights, sour
 def test_killed_at_any_point_it_is_whole_or_not_there_and_the_next_run_ends(tmp_path, weights, source, start, place):
     chance, flags = random.Random(models.SEED), ["--state-dir", tmp_path / "state"]
     server = start({"2.8": DockerRegistry, "3": Distribution}[place], "to") if place in ("2.8", "3") else None
-    to = server.ref("b/n:v1") if server else f"oci{'-archive' if place == 'archive' else ''}:{tmp_path}/there:v1"
-    for number in range(5):
+    for number in range(KILLS):
+        where = f"n{number // 5}"  # what is whole after a few kills makes room for another
+        to = server.ref(f"b/{where}:v1") if server else f"{kind_of(place)}:{tmp_path}/{where}:v1"
         way = Cutter(source.port, rate=60 * MIB, answers=True)
         run = subprocess.Popen([tool.binary(), "cp", way.ref("a/m:v1"), to, *map(str, flags)],
                                env=tool.clean_env(None), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -224,14 +225,18 @@ def test_killed_at_any_point_it_is_whole_or_not_there_and_the_next_run_ends(tmp_
         run.wait()
         way.close()
         if tool.run("inspect", to).code == tool.OK:
-            check_place(tmp_path, weights, server, to)
+            check_place(tmp_path, weights, server, to, where)
     tool.ok("cp", source.ref("a/m:v1"), to, *flags)
-    check_place(tmp_path, weights, server, to)
+    check_place(tmp_path, weights, server, to, where)
 
 
-def check_place(tmp_path, weights, server, to: str) -> None:
+def kind_of(place: str) -> str:
+    return "oci-archive" if place == "archive" else "oci"
+
+
+def check_place(tmp_path, weights, server, to: str, where: str) -> None:
     if server:
-        assert_whole(server, "b/n", weights)
+        assert_whole(server, f"b/{where}", weights)
     else:
         tool.ok("cp", to, f"oci:{tmp_path}/check:v1")
         trees.Layout(tmp_path / "check").check()

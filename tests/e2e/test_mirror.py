@@ -11,7 +11,7 @@ import images
 import models
 import tool
 import trees
-from copies import BOTH_WAYS, TAGS, Corner, five_tags, guarded, image, mirror, push, signed_layout, states, tags_of
+from copies import BOTH_WAYS, KILLS, TAGS, Corner, five_tags, guarded, image, mirror, push, signed_layout, states, tags_of
 from cutter import Cutter
 from servers import Distribution, DockerRegistry
 
@@ -223,7 +223,7 @@ def test_what_was_signed_after_the_first_run_comes_with_the_next(tmp_path, start
 @pytest.mark.parametrize("kind", [DockerRegistry, Distribution], ids=["2.8", "3"])
 def test_killed_at_any_point_every_tag_is_whole_and_the_next_run_copies_the_rest(tmp_path, weights, source, start, kind):
     server, chance = start(kind, "to"), random.Random(models.SEED)
-    for _ in range(3):
+    for _ in range(KILLS):
         way = Cutter(source.port, rate=20 * MIB, answers=True)
         run = subprocess.Popen([tool.binary(), "mirror", way.ref("models/llm"), server.ref("b/n")],
                                env=tool.clean_env(None), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
