@@ -11,7 +11,8 @@ import images
 import models
 import tool
 import trees
-from copies import BOTH_WAYS, KILLS, TAGS, Corner, five_tags, guarded, image, mirror, push, signed_layout, states, tags_of
+from copies import (BOTH_WAYS, KILLS, TAGS, Corner, five_tags, guarded, image, mirror, push, signed_layout, states,
+                    tags_of)
 from cutter import Cutter
 from servers import Distribution, DockerRegistry
 
