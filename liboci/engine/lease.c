@@ -16,11 +16,12 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/mount.h"
+#include "base/str.h"
 #include "base/temp.h"
 #include "core/json.h"
 #include "engine/lease_sight.h"
 
-#define TEMP_PREFIX ".modelcar"
+#define SUFFIX ".part"
 #define STACK_BYTES (256 * OCI_KIB)
 #define GUARD_TRY_MS 10
 
@@ -193,17 +194,21 @@ static int write_text(struct oci_lease *lease, struct oci_error *err)
 	return oci_fs_sync(lease->fd, err);
 }
 
-/* The random digits of its first name are its id. Everybody may read and lock it
- * who may write beside it. */
+/* Its first name is that of the lease with random digits, which are its id: who
+ * sweeps away what belongs to a destination takes it, too. Everybody may read
+ * and lock it who may write beside it. */
 static int make_file(struct oci_lease *lease, struct oci_error *err)
 {
 	struct oci_mount mount;
+	char prefix[OCI_TEMP_NAME_MAX];
+	size_t len = strlen(lease->name) - (oci_str_ends(lease->name, SUFFIX) ? strlen(SUFFIX) : 0);
 
-	lease->fd = oci_temp_file(lease->dir, TEMP_PREFIX, 0664, lease->temp, err);
+	snprintf(prefix, sizeof prefix, "%.*s", (int)len, lease->name);
+	lease->fd = oci_temp_file(lease->dir, prefix, 0664, lease->temp, err);
 	if (lease->fd < 0)
 		return -1;
 	(void)fchmod(lease->fd, 0664);
-	memcpy(lease->self.id, lease->temp + strlen(TEMP_PREFIX "."), OCI_LEASE_ID_DIGITS);
+	memcpy(lease->self.id, lease->temp + strlen(prefix) + 1, OCI_LEASE_ID_DIGITS);
 	lease_describe_self(&lease->self);
 	lease->write_through = !oci_mount_of(lease->fd, &mount) || oci_mount_is_shared(&mount);
 	atomic_store(&lease->beaten_ms, boot_clock_ms());
@@ -228,7 +233,7 @@ static int open_guard(const struct oci_lease *lease)
 }
 
 /* A name that nobody has. A server may have done it and lost its answer: the
- * second link tells. */
+ * second link tells. Whoever was faster may have swept our file away. */
 static int place_new(struct oci_lease *lease, bool *placed, bool *sure, struct oci_error *err)
 {
 	int sys = linkat(lease->dir, lease->temp, lease->dir, lease->name, 0) == 0 ? 0 : errno;
@@ -241,7 +246,7 @@ static int place_new(struct oci_lease *lease, bool *placed, bool *sure, struct o
 		*placed = *sure = true;
 		return 0;
 	}
-	if (sys == EEXIST)
+	if (sys == EEXIST || sys == ENOENT)
 		return 0;
 	if (oci_fs_rename_new(lease->dir, lease->temp, lease->dir, lease->name, &why) == 0) {
 		lease->temp[0] = '\0';
@@ -258,7 +263,7 @@ static int place_new(struct oci_lease *lease, bool *placed, bool *sure, struct o
 static int place_over(struct oci_lease *lease, bool *placed, struct oci_error *err)
 {
 	if (renameat(lease->dir, lease->temp, lease->dir, lease->name) < 0)
-		return oci_fs_fail(err, errno, "take over", lease->name);
+		return errno == ENOENT ? 0 : oci_fs_fail(err, errno, "take over", lease->name);
 	lease->temp[0] = '\0';
 	*placed = true;
 	return 0;

@@ -81,10 +81,12 @@ struct oci_lease_sight {
 
 struct oci_lease;
 
-/* Takes the lease `name`, a name in `dir` that base/temp.h would not sweep. *ret
- * is ours to drop, or NULL when somebody alive has it, whom `sight` names; then
- * nothing was written. Fails with OCI_E_OCCUPIED when no regular file has the
- * name, and like any write. */
+/* Takes the lease `name`, "<prefix>.part", a name in `dir` of up to 40 bytes that
+ * base/temp.h would not sweep. On its way it is called "<prefix>.<16 hex>.part":
+ * one that a killed process left is the holder's to remove. *ret is ours to drop,
+ * or NULL when somebody alive has it, whom `sight` names; then nothing was
+ * written. Fails with OCI_E_OCCUPIED when no regular file has the name, and like
+ * any write. */
 int oci_lease_take(int dir, const char *name, const struct oci_lease_options *options,
 	struct oci_lease_sight *sight, struct oci_lease **ret, struct oci_error *err);
 

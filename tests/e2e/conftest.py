@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import consumers
+import crashes
 import images
 import models
 import servers
@@ -164,3 +165,22 @@ def unprivileged():
     if probe.returncode:
         pytest.skip("absent: a binary that another user may run")
     return {"user": 65534, "group": 65534, "extra_groups": []}
+
+
+@pytest.fixture(scope="session")
+def two_versions(tmp_path_factory):
+    return crashes.make_versions(tmp_path_factory.mktemp("versions"))
+
+
+@pytest.fixture(scope="session")
+def two_refs(tmp_path_factory, two_versions) -> tuple[str, str]:
+    """Both in a layout."""
+    return crashes.pack_versions(two_versions, f"oci:{tmp_path_factory.mktemp('refs')}/l")
+
+
+@pytest.fixture
+def memory_place(second_file_system):
+    """A directory of the test alone, on another file system than its own."""
+    path = Path(tempfile.mkdtemp(dir=second_file_system))
+    yield path
+    shutil.rmtree(path)

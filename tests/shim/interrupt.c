@@ -11,6 +11,7 @@
  *                  write or a copy; a number is the errno that it fails with
  * INTERRUPT_AT     which call, from 1
  * INTERRUPT_TIMES  so many from there on, 1 by default; 0: all
+ * INTERRUPT_LACK   kinds that are refused always, each with its errno: "flock:37,link:1"
  * INTERRUPT_LOG    a file to which the name of each counted call is added
  *
  * Writes to anything but regular files do not count.
@@ -75,6 +76,7 @@ static enum { ACT_COUNT, ACT_KILL_BEFORE, ACT_KILL_AFTER, ACT_STOP_BEFORE, ACT_S
 static unsigned wanted;
 static uint64_t at, times;
 static int number; /* the errno */
+static int lacks[32]; /* by the bit of a kind: the errno of a call that this system has not, or 0 */
 static int log_fd = -1;
 static _Atomic uint64_t *count;
 
@@ -97,6 +99,29 @@ static unsigned parse_kinds(const char *text)
 				found |= kinds[i].kind;
 	}
 	return found;
+}
+
+/* "kind:errno,…" */
+static void parse_lacks(const char *text)
+{
+	while (text && *text) {
+		const char *colon = strchr(text, ':');
+
+		for (size_t i = 0; colon && i < sizeof kinds / sizeof *kinds; i++)
+			if (strlen(kinds[i].name) == (size_t)(colon - text) &&
+				strncmp(text, kinds[i].name, (size_t)(colon - text)) == 0)
+				lacks[__builtin_ctz(kinds[i].kind)] = (int)strtol(colon + 1, NULL, 10);
+		text = strchr(text, ',');
+		text = text ? text + 1 : NULL;
+	}
+}
+
+static int lacking(unsigned kind)
+{
+	for (unsigned bit = 0; bit < 32; bit++)
+		if ((kind & 1U << bit) && lacks[bit])
+			return lacks[bit];
+	return 0;
 }
 
 static void parse_act(const char *text)
@@ -126,6 +151,7 @@ __attribute__((constructor)) static void begin(void)
 		return;
 	wanted = parse_kinds(getenv("INTERRUPT_KINDS"));
 	parse_act(what ? what : "");
+	parse_lacks(getenv("INTERRUPT_LACK"));
 	at = setting("INTERRUPT_AT", 0);
 	times = setting("INTERRUPT_TIMES", 1);
 	if (log && *log)
@@ -155,7 +181,13 @@ static enum verdict arrive(unsigned kind, const char *name, const char *path)
 	enum verdict verdict = PASS;
 	uint64_t n;
 
-	if (!count || !(kind & wanted))
+	if (!count)
+		return PASS;
+	if (lacking(kind)) {
+		errno = lacking(kind);
+		return FAIL;
+	}
+	if (!(kind & wanted))
 		return PASS;
 	n = atomic_fetch_add(count, 1) + 1;
 	if (log_fd >= 0)

@@ -15,7 +15,7 @@
 
 /* What the file system does; these stand in front of the C library's. */
 static enum { FLOCK_WORKS, FLOCK_MISSING, FLOCK_LIES } flocks;
-static enum { LINK_WORKS, LINK_MISSING, LINK_ANSWER_LOST } links;
+static enum { LINK_WORKS, LINK_MISSING, LINK_ANSWER_LOST, LINK_SWEPT } links;
 
 int flock(int fd, int operation)
 {
@@ -29,11 +29,13 @@ int flock(int fd, int operation)
 
 int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
 {
-	int rc = links == LINK_MISSING ? -1 : (int)syscall(SYS_linkat, from_dir, from, to_dir, to, flags);
+	int rc = links == LINK_MISSING || links == LINK_SWEPT ? -1 : (int)syscall(SYS_linkat, from_dir, from, to_dir, to, flags);
 
 	if (links == LINK_WORKS)
 		return rc;
-	errno = links == LINK_MISSING ? EPERM : EEXIST;
+	if (links == LINK_SWEPT)
+		unlinkat(from_dir, from, 0);
+	errno = links == LINK_MISSING ? EPERM : links == LINK_SWEPT ? ENOENT : EEXIST;
 	return -1;
 }
 

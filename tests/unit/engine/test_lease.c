@@ -399,6 +399,17 @@ static void it_is_taken_where_links_cannot_be_made_or_their_answer_is_lost(void 
 	}
 }
 
+/* By a holder who came first, and takes what is under way for a dead one's. */
+static void a_lease_that_is_swept_away_on_its_way_is_not_taken(void **state)
+{
+	int dir = temp_dir_fd(state);
+	struct oci_lease_options options = patient();
+
+	links = LINK_SWEPT;
+	assert_null(take(dir, &options));
+	assert_int_equal(count_entries(dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -419,6 +430,7 @@ int main(void)
 		TEST(a_file_that_is_no_lease_is_replaced_when_nobody_touches_it),
 		TEST(what_is_no_file_is_in_the_way),
 		TEST(it_is_taken_where_links_cannot_be_made_or_their_answer_is_lost),
+		TEST(a_lease_that_is_swept_away_on_its_way_is_not_taken),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* a holder that was killed is told, too */

@@ -1,0 +1,43 @@
+"""Killed at any system call, a pull leaves what was there or what shall be; the next run goes on to its end."""
+import random
+
+import pytest
+
+import crashes
+import models
+from crash_case import Case
+
+LEAST = 6  # points of each matrix that are tried every day
+
+
+@pytest.fixture(params=["layout", "registry"])
+def refs(request, two_versions) -> tuple[str, str]:
+    """Both versions at one kind of source."""
+    if request.param == "layout":
+        return request.getfixturevalue("two_refs")
+    return crashes.pack_versions(two_versions, request.getfixturevalue("registry").ref("test/crash"))
+
+
+@pytest.fixture(params=["disk", "memory"])
+def place(request, tmp_path):
+    return tmp_path if request.param == "disk" else request.getfixturevalue("memory_place")
+
+
+@pytest.fixture(params=crashes.MODES, ids=lambda mode: mode.name)
+def case(request, refs, two_versions, place, tmp_path):
+    return Case(request.param, refs, two_versions, place, tmp_path)
+
+
+@pytest.mark.matrix(3)
+@pytest.mark.parametrize("act", ["kill-before", "kill-after"])
+def test_a_killed_pull_is_whole_or_absent_and_goes_on(case, act, request):
+    draw = random.Random(f"{models.SEED} {request.node.name}")
+    problems = []
+    for at in crashes.points(case.calls(), draw, LEAST):
+        try:
+            case.crash(act, at)
+        except AssertionError as problem:
+            problems.append(str(problem).split("\nassert ")[0])
+    if not problems:
+        assert "unchanged" in case.finish("once more").err
+    assert not problems, f"{len(problems)} problems\n" + "\n".join(problems[:20])

@@ -1,0 +1,64 @@
+"""A writer is stopped, another takes over and publishes, and the first one wakes up."""
+import os
+import random
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import crashes
+import models
+import tool
+from crash_case import Case, brief
+
+BUSY = 33
+WRITERS = 8  # each waits half a minute for the lease of one that stands still
+STOPPED = 60
+
+
+class Sleeper(Case):
+    """A place of its own in which a writer is stopped before call `at`."""
+
+    def wake_after_the_other(self, at: int, name: str) -> str:
+        """What went wrong, or ""."""
+        what = f"{self.mode.name}, stopped before {name}"
+        crashes.put_back(self.template, self.dest)
+        self.books.mkdir()
+        command = ["pull", *self.mode.options, self.refs[1], self.dest]
+        sleeper = crashes.start(*command, root=self.books, act="stop-before", at=at, lack=self.mode.lack)
+        try:
+            assert os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT).si_status == signal.SIGSTOP
+            other = tool.run(*command, binary_path=tool.release_binary())
+            assert other.code == tool.OK, f"{what}: the other: {brief(other)}"
+            assert crashes.look(self.dest / self.mode.inside) == self.two, f"{what}: the other's tree"
+            sleeper.send_signal(signal.SIGCONT)
+            out, err = sleeper.communicate(timeout=STOPPED)
+        finally:
+            sleeper.kill()
+            sleeper.wait()
+        ended = brief(tool.Result(command, sleeper.returncode, out, err))
+        assert sleeper.returncode in (tool.OK, BUSY), f"{what}: woke up: {ended}"
+        assert crashes.look(self.dest / self.mode.inside) == self.two, f"{what}: not v2 after it woke up: {ended}"
+        self.finish(what)
+        return ""
+
+    def report(self, at: int, name: str) -> str:
+        try:
+            return self.wake_after_the_other(at, name)
+        except AssertionError as problem:
+            return str(problem).split("\nassert ")[0]
+
+
+@pytest.mark.parametrize("mode", [m for m in crashes.MODES if m.name != "aside"], ids=lambda mode: mode.name)
+def test_a_stopped_writer_does_no_harm_when_it_wakes_up(mode, two_refs, two_versions, memory_place, tmp_path):
+    calls = Case(mode, two_refs, two_versions, memory_place, tmp_path).calls()
+    draw = random.Random(f"{models.SEED} {mode.name}")
+    least = 4 * WRITERS if crashes.FULL else WRITERS
+    renames = [n for n in range(1, len(calls) + 1) if "rename" in calls[n - 1]]
+    chosen = draw.sample(renames, min(len(renames), least // 2))
+    chosen += draw.sample(range(1, len(calls) + 1), least - len(chosen))
+    with ThreadPoolExecutor(4 * WRITERS) as pool:
+        jobs = [pool.submit(Sleeper(mode, two_refs, two_versions, memory_place / str(i), tmp_path / str(i)).report, at, calls[at - 1])
+                for i, at in enumerate(chosen)]
+        problems = [problem for job in jobs if (problem := job.result())]
+    assert not problems, f"{len(problems)} problems\n" + "\n".join(problems)
