@@ -177,7 +177,7 @@ static const struct example examples[] = {
 	{"a model into a new directory", "pull reg.example/models/qwen2:0.5b ./qwen2"},
 	{"by digest, from an OCI layout", "pull oci:./store@sha256:... /srv/model"},
 	{"all models of a volume", "pull -f models.yaml --prune /mnt/models"},
-	{"and into a Triton server", "pull --triton-load http://triton:8000 reg.example/enc:3 /models/enc"},
+	{"and into a Triton server", "pull --triton-load triton:8000 reg.example/t/enc:3 /models/enc"},
 	{"only what a tokenizer needs", "pull --include 'tokenizer*' reg.example/m:v1 ./tok"},
 	{0},
 };

@@ -65,6 +65,7 @@ static int run(const struct invocation *inv, struct oci_error *err)
 	OCI_CLEANUP(oci_wait_report_clear) struct oci_wait_report report = {0};
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf text;
 	oci_autofree char *dir = NULL;
+	char size[OCI_STR_SIZE_MAX];
 	struct oci_digest want;
 	struct oci_wait_options options = {.want = flags->wanted ? &want : NULL,
 		.timeout_ms = flags->timeout_ms,
@@ -79,6 +80,8 @@ static int run(const struct invocation *inv, struct oci_error *err)
 	options.dir = dir;
 	if (!dir || oci_wait(&options, &report, err) < 0 || pinned(&report.record, &text, err) < 0)
 		return -1;
+	oci_event_note(inv->observer, "'%s' is whole: %zu files, %s, after %.1f s", dir, report.record.listing.count,
+		oci_str_size(report.bytes, size), (double)report.waited_ms / 1000);
 	if (flags->output.json)
 		return print_json(&report, dir, oci_buf_text(&text), err);
 	printf("%s\n", oci_buf_text(&text));

@@ -62,11 +62,17 @@ const struct opt source_opts[] = {
 	{0},
 };
 
+static const char *const progress_modes[] = {"auto", "plain", "json", "none", NULL};
+
 const struct opt output_opts[] = {
 	{OPT_FLAG(0, "json", struct output_flags, json),
 		.help = "print the result as JSON, and progress as lines of JSON"},
 	{OPT_FLAG('q', "quiet", struct output_flags, quiet),
 		.help = "print nothing but the result, warnings and errors"},
+	{OPT_CHOICE(0, "progress", struct output_flags, progress), .metavar = "MODE", .choices = progress_modes,
+		.preset = "auto", .help = "how progress is shown on stderr; auto: by what stderr is, json with --json"},
+	{OPT_TEXT(0, "metrics-file", struct output_flags, metrics_file), .metavar = "FILE",
+		.help = "write figures of the run there at its end, as a Prometheus textfile"},
 	{OPT_FLAG(0, "trace", struct output_flags, trace),
 		.help = "print a line for every request, without secrets"},
 	{0},

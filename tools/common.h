@@ -22,6 +22,7 @@
 #include "core/json.h"
 #include "source/dir.h"
 #include "store/store.h"
+#include "ui.h"
 
 /* What concerns the process and not one registry. */
 struct transfer_flags {
@@ -70,6 +71,8 @@ extern const struct opt source_opts[];
 
 struct output_flags {
 	bool json, quiet, trace;
+	enum ui_progress progress;
+	const char *metrics_file; /* NULL: none */
 };
 extern const struct opt output_opts[];
 #define OUTPUT_GROUP(s, f) {.title = "Output options", .opts = output_opts, .field = offsetof(s, f)}

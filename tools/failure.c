@@ -74,3 +74,9 @@ int failure_report(const struct oci_error *err, int signal_number)
 	write_termination_message(code, text);
 	return code;
 }
+
+void failure_none(const char *done)
+{
+	if (*done)
+		write_termination_message(OCI_OK, done);
+}

@@ -15,6 +15,7 @@
 #include "failure.h"
 #include "help.h"
 #include "http/rate.h"
+#include "metrics.h"
 #include "ui.h"
 
 /* A signal handler has nowhere else to write to. */
@@ -53,33 +54,49 @@ static void occupy_standard_descriptors(void)
 	}
 }
 
-static int run_command(const struct command *command, char **operands, size_t count, const void *flags,
-	struct oci_error *err)
+/* What is known at the end of a run. */
+struct ending {
+	const struct command *command; /* NULL: none was found */
+	char done[UI_NOTE_MAX];        /* the last note */
+};
+
+static int run_command(struct ending *ending, char **operands, size_t count, const void *flags, struct oci_error *err)
 {
+	static const struct output_flags unset = {.progress = UI_PROGRESS_AUTO};
+	const struct command *command = ending->command;
 	const struct output_flags *output = common_output(command, flags);
+	struct metrics metrics;
 	struct oci_rate rate;
 	struct ui ui;
 
+	output = output ? output : &unset;
 	oci_rate_init(&rate);
-	ui_init(&ui, stderr, ui_mode_for(stderr, output && output->json, output && output->quiet));
-	ui.trace = output && output->trace;
+	ui_init(&ui, stderr, ui_mode_for(stderr, output->progress, output->json, output->quiet));
+	ui.trace = output->trace;
+	metrics_init(&metrics, &ui.observer);
 	struct invocation inv = {
 		.command = command,
 		.flags = flags,
 		.operands = (const char *const *)operands,
 		.operand_count = count,
-		.observer = &ui.observer,
+		.observer = &metrics.observer,
 		.cancel = &cancelled,
 		.rate = &rate,
 	};
 	int rc = command->run(&inv, err);
+	if (output->metrics_file)
+		metrics_write(&metrics, output->metrics_file, command->name,
+			rc < 0 ? failure_exit_code(err, atomic_load(&cancelled)) : OCI_OK);
+	memcpy(ending->done, ui.last_note, sizeof ending->done);
+	metrics_clear(&metrics);
 	ui_finish(&ui);
 	oci_rate_clear(&rate);
 	return rc;
 }
 
-static int parse_and_run(const struct command *command, char **args, struct oci_error *err)
+static int parse_and_run(struct ending *ending, char **args, struct oci_error *err)
 {
+	const struct command *command = ending->command;
 	size_t count = 0;
 	void *flags = calloc(1, command->flags_size + 1);
 
@@ -87,7 +104,7 @@ static int parse_and_run(const struct command *command, char **args, struct oci_
 		return oci_fail_nomem(err);
 	int rc = opt_parse(command, args, flags, &count, err);
 	if (rc == 0)
-		rc = run_command(command, args, count, flags, err);
+		rc = run_command(ending, args, count, flags, err);
 	else if (rc > 0)
 		help_print_command(stdout, command);
 	opt_clear(command, flags);
@@ -95,7 +112,7 @@ static int parse_and_run(const struct command *command, char **args, struct oci_
 	return rc < 0 ? -1 : 0;
 }
 
-static int dispatch(char **args, const struct command **command, struct oci_error *err)
+static int dispatch(char **args, struct ending *ending, struct oci_error *err)
 {
 	const char *word = args[0];
 	char shown[OCI_STR_ESCAPE_MAX];
@@ -114,8 +131,8 @@ static int dispatch(char **args, const struct command **command, struct oci_erro
 		return oci_fail(err, OCI_E_USAGE,
 			"option '%s' stands before the command; see 'modelcar help'",
 			oci_str_escape(word, shown));
-	*command = command_find(word, err);
-	return *command ? parse_and_run(*command, args + 1, err) : -1;
+	ending->command = command_find(word, err);
+	return ending->command ? parse_and_run(ending, args + 1, err) : -1;
 }
 
 /* Under the names that KServe starts it by, with operands alone. */
@@ -129,12 +146,12 @@ static const struct command *named_after(const char *program)
 	return NULL;
 }
 
-static int start(char **argv, const struct command **command, struct oci_error *err)
+static int start(char **argv, struct ending *ending, struct oci_error *err)
 {
 	if (!argv[0])
 		return oci_fail(err, OCI_E_USAGE, "no arguments at all");
-	*command = named_after(argv[0]);
-	return *command ? parse_and_run(*command, argv + 1, err) : dispatch(argv + 1, command, err);
+	ending->command = named_after(argv[0]);
+	return ending->command ? parse_and_run(ending, argv + 1, err) : dispatch(argv + 1, ending, err);
 }
 
 /* A result that was not written whole is no result. */
@@ -150,14 +167,16 @@ static int finish_stdout(struct oci_error *err)
 
 int main(int argc, char **argv)
 {
-	const struct command *command = NULL;
+	struct ending ending = {.command = NULL};
 	struct oci_error err = {0};
 	int code;
 
 	occupy_standard_descriptors();
 	catch_signals();
-	if (start(argv, &command, &err) == 0 && finish_stdout(&err) == 0)
+	if (start(argv, &ending, &err) == 0 && finish_stdout(&err) == 0) {
+		failure_none(ending.done);
 		return 0;
+	}
 	code = failure_report(&err, atomic_load(&cancelled));
-	return command && command->plain_exit && code < OCI_E_CANCELLED ? OCI_E_BUG : code;
+	return ending.command && ending.command->plain_exit && code < OCI_E_CANCELLED ? OCI_E_BUG : code;
 }

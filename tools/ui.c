@@ -305,6 +305,7 @@ static void on_event(void *ctx, const struct oci_event *event)
 		draw_when_due(ui);
 		break;
 	case OCI_EVENT_NOTE:
+		snprintf(ui->last_note, sizeof ui->last_note, "%s", event->text);
 		if (ui->mode != UI_QUIET)
 			print_line(ui, "note", "", event->text);
 		break;
@@ -319,13 +320,15 @@ static void on_event(void *ctx, const struct oci_event *event)
 	pthread_mutex_unlock(&ui->lock);
 }
 
-enum ui_mode ui_mode_for(FILE *out, bool json, bool quiet)
+enum ui_mode ui_mode_for(FILE *out, enum ui_progress progress, bool json, bool quiet)
 {
 	const char *term = getenv("TERM");
 
-	if (quiet)
+	if (quiet || progress == UI_PROGRESS_NONE)
 		return UI_QUIET;
-	if (json)
+	if (progress == UI_PROGRESS_PLAIN)
+		return UI_PLAIN;
+	if (progress == UI_PROGRESS_JSON || json)
 		return UI_JSON;
 	if (!isatty(fileno(out)) || !term || strcmp(term, "dumb") == 0)
 		return UI_PLAIN;

@@ -3,7 +3,7 @@
  * The observer of base/event.h, on stderr:
  *
  *     struct ui ui;
- *     ui_init(&ui, stderr, ui_mode_for(stderr, json, quiet));
+ *     ui_init(&ui, stderr, ui_mode_for(stderr, progress, json, quiet));
  *     ... ui.observer goes to the library ...
  *     ui_finish(&ui);
  *
@@ -28,7 +28,10 @@
 
 enum ui_mode { UI_QUIET, UI_PLAIN, UI_TERMINAL, UI_JSON };
 
+enum ui_progress { UI_PROGRESS_AUTO, UI_PROGRESS_PLAIN, UI_PROGRESS_JSON, UI_PROGRESS_NONE };
+
 #define UI_PHASE_MAX 32
+#define UI_NOTE_MAX 512
 
 struct ui_phase {
 	char name[UI_PHASE_MAX]; /* "": none yet */
@@ -49,10 +52,12 @@ struct ui {
 	pthread_mutex_t lock;
 	struct ui_phase phase;
 	bool line_shown;            /* the terminal's line is on the screen */
+	char last_note[UI_NOTE_MAX]; /* cut; "": there was none */
 };
 
-/* Terminal or plain by what `out` is; a dumb terminal is a log. */
-enum ui_mode ui_mode_for(FILE *out, bool json, bool quiet);
+/* What is said, else JSON where the result is, else terminal or plain by what `out` is; a
+ * dumb terminal is a log. */
+enum ui_mode ui_mode_for(FILE *out, enum ui_progress progress, bool json, bool quiet);
 
 void ui_init(struct ui *ui, FILE *out, enum ui_mode mode);
 /* Ends the phase and leaves a clean line behind; no event may come any more. */

@@ -190,9 +190,9 @@ static void threads_may_speak_at_once(void **state)
 static void quiet_comes_before_json_and_no_terminal_is_a_log(void **state)
 {
 	FILE *null = fopen("/dev/null", "w");
-	assert_int_equal(ui_mode_for(null, true, true), UI_QUIET);
-	assert_int_equal(ui_mode_for(null, true, false), UI_JSON);
-	assert_int_equal(ui_mode_for(null, false, false), UI_PLAIN);
+	assert_int_equal(ui_mode_for(null, UI_PROGRESS_AUTO, true, true), UI_QUIET);
+	assert_int_equal(ui_mode_for(null, UI_PROGRESS_AUTO, true, false), UI_JSON);
+	assert_int_equal(ui_mode_for(null, UI_PROGRESS_AUTO, false, false), UI_PLAIN);
 	fclose(null);
 }
 
