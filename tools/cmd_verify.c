@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
+#include "dest.h"
 #include "engine/verify.h"
 #include "path.h"
 #include "subject.h"
@@ -12,6 +13,7 @@ struct verify_flags {
 	const char *against, *platform;
 	bool full;
 	uint64_t jobs;
+	struct dest_flags dest;
 	struct registry_flags registry;
 	struct output_flags output;
 };
@@ -83,9 +85,10 @@ static int verify(const struct invocation *inv, struct oci_verify_report *report
 {
 	const struct verify_flags *flags = inv->flags;
 	OCI_CLEANUP(subject_clear) struct subject s = {0};
+	oci_autofree char *text = dest_path(&flags->dest, inv->operands[0], err);
 	char name[OCI_DIGEST_TEXT_MAX];
 
-	if (subject_open(&s, inv, &flags->registry, inv->operands[0], flags->platform, err) < 0)
+	if (!text || subject_open(&s, inv, &flags->registry, text, flags->platform, err) < 0)
 		return -1;
 	if (s.is_dir)
 		return verify_dir(inv, &s, report, err);
@@ -127,12 +130,13 @@ static const struct opt opts[] = {
 };
 
 static const struct opt_operand operands[] = {
-	{.name = "REF|DIR", .help = "an image, or a directory", .min = 1, .max = 1},
+	{.name = "REF|DIR", .help = "an image, or a directory, also as pvc://[NAMESPACE:]NAME/PATH", .min = 1, .max = 1},
 	{0},
 };
 
 static const struct opt_group groups[] = {
 	{.title = "Options", .opts = opts},
+	DEST_GROUP(struct verify_flags, dest),
 	REGISTRY_GROUP(struct verify_flags, registry),
 	OUTPUT_GROUP(struct verify_flags, output),
 	{0},

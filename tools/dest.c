@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/fs.h"
@@ -146,11 +147,11 @@ char *dest_path(const struct dest_flags *flags, const char *text, struct oci_err
 
 static int make_dir(const char *path, struct oci_error *err)
 {
-	oci_autoclose int have = oci_fs_open_dir(path, NULL);
 	oci_autofree char *name = NULL;
 	oci_autoclose int parent = -1;
+	struct stat st;
 
-	if (have >= 0)
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) /* it need not be one that we may read */
 		return 0;
 	if (dest_make_parents(path, err) < 0)
 		return -1;

@@ -114,6 +114,7 @@ def test_a_triton_model_whose_record_lies_beside_it(tmp_path):
     tool.ok("pull", f"oci:{tmp_path}/l:v1", tmp_path / "repository/encoder")
     assert not (tmp_path / "repository/encoder" / RECORD).exists()
     tool.ok("wait", "--timeout", "0", tmp_path / "repository/encoder")
+    tool.ok("verify", tmp_path / "repository/encoder")
     tool.ok("doctor", tmp_path / "repository/encoder", f"oci:{tmp_path}/l:v1")
 
 
