@@ -38,8 +38,6 @@ static int print_json(const struct oci_pull_report *report, const char *referenc
 	return common_print_json(&w, err);
 }
 
-static const char *const publish_modes[] = {"auto", "version", "swap", "in-place", NULL};
-
 /* One image into one directory. */
 static int pull_one(const struct invocation *inv, struct oci_pull_options *options, struct oci_error *err)
 {
@@ -52,6 +50,9 @@ static int pull_one(const struct invocation *inv, struct oci_pull_options *optio
 
 	oci_buf_init(&pinned, 64 * OCI_KIB);
 	if (!dest || oci_reference_parse(inv->operands[0], &ref, err) < 0)
+		return -1;
+	/* In a pod there is no shell that could make them. */
+	if (dest_is_claim(inv->operands[1]) && dest_make_parents(dest, err) < 0)
 		return -1;
 	options->from = &ref;
 	options->dest = dest;
@@ -71,7 +72,7 @@ static int pull_list(const struct invocation *inv, const struct oci_pull_options
 	oci_autofree char *root = dest_path(&flags->dest, inv->operands[0], err);
 	struct pull_many_options many = {.file = flags->file,
 		.root = root,
-		.publish_modes = publish_modes,
+		.publish_modes = dest_publish_modes,
 		.prune = flags->prune,
 		.json = flags->output.json,
 		.pull = options,
@@ -137,7 +138,7 @@ static const struct opt opts[] = {
 		.help = "which image of an index (this machine's, else ours)"},
 	{OPT_TEXT(0, "root", struct pull_flags, root), .metavar = "PATH", .preset = "/models",
 		.help = "the part of an image that lands; / for all of it"},
-	{OPT_CHOICE(0, "publish", struct pull_flags, publish), .metavar = "MODE", .choices = publish_modes, .preset = "auto",
+	{OPT_CHOICE(0, "publish", struct pull_flags, publish), .metavar = "MODE", .choices = dest_publish_modes, .preset = "auto",
 		.help = "how the tree appears; version: as DEST/sha256-<12 hex>, with a link 'current'"},
 	{OPT_FLAG(0, "adopt", struct pull_flags, adopt),
 		.help = "keep files of DEST that no pull put there where they are right, replace the others"},

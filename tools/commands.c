@@ -15,6 +15,7 @@ extern const struct command cmd_doctor;
 extern const struct command cmd_gc;
 extern const struct command cmd_help;
 extern const struct command cmd_inspect;
+extern const struct command cmd_job;
 extern const struct command cmd_load;
 extern const struct command cmd_login;
 extern const struct command cmd_logout;
@@ -45,6 +46,7 @@ const struct command *const commands[] = {
 	&cmd_repair,
 	&cmd_wait,
 	&cmd_doctor,
+	&cmd_job,
 	&cmd_gc,
 	&cmd_storage_initializer,
 	&cmd_tags,

@@ -12,21 +12,24 @@
 #define NAMESPACE_MAX 63 /* a DNS label */
 #define NAME_MAX_BYTES 253 /* a DNS subdomain */
 
+const char *const dest_publish_modes[] = {"auto", "version", "swap", "in-place", NULL};
+
 const struct opt dest_opts[] = {
 	{OPT_TEXT(0, "pvc-root", struct dest_flags, pvc_root), .metavar = "DIR",
 		.help = "where claims are mounted: pvc://NAME/PATH is DIR/NAME/PATH"},
 	{0},
 };
 
-struct claim {
-	char *mount; /* "NAME" or "NAMESPACE/NAME" */
-	char *path;  /* in the claim */
-};
-
-static void clear_claim(struct claim *c)
+void dest_claim_clear(struct dest_claim *claim)
 {
-	free(c->mount);
-	free(c->path);
+	free(claim->owner);
+	free(claim->name);
+	free(claim->path);
+}
+
+bool dest_is_claim(const char *text)
+{
+	return oci_str_starts(text, SCHEME);
 }
 
 static bool is_edge(char c)
@@ -50,6 +53,16 @@ static bool is_name(const char *text, size_t max, bool dots)
 	return true;
 }
 
+bool dest_is_label(const char *text)
+{
+	return is_name(text, NAMESPACE_MAX, false);
+}
+
+bool dest_is_subdomain(const char *text)
+{
+	return is_name(text, NAME_MAX_BYTES, true);
+}
+
 static int fail_form(const char *text, const char *what, struct oci_error *err)
 {
 	char shown[OCI_STR_ESCAPE_MAX];
@@ -58,29 +71,31 @@ static int fail_form(const char *text, const char *what, struct oci_error *err)
 		oci_str_escape(text, shown), what);
 }
 
-static int parse(const char *text, struct claim *ret, struct oci_error *err)
+static int split(const char *text, struct dest_claim *ret, struct oci_error *err)
 {
 	const char *at = text + strlen(SCHEME), *slash = strchr(at, '/');
-	oci_autofree char *owner = strndup(at, slash ? (size_t)(slash - at) : strlen(at));
-	char *colon = owner ? strchr(owner, ':') : NULL;
-	const char *name = colon ? colon + 1 : owner;
+	const char *end = slash ? slash : at + strlen(at), *colon = memchr(at, ':', (size_t)(end - at));
+	const char *name = colon ? colon + 1 : at;
+
+	ret->owner = colon ? strndup(at, (size_t)(colon - at)) : NULL;
+	ret->name = strndup(name, (size_t)(end - name));
+	ret->path = strdup(slash ? slash + 1 : "");
+	return (colon && !ret->owner) || !ret->name || !ret->path ? oci_fail_nomem(err) : 0;
+}
+
+int dest_claim_parse(const char *text, struct dest_claim *ret, struct oci_error *err)
+{
 	size_t len;
 
-	ret->path = strdup(slash ? slash + 1 : "");
-	if (!owner || !ret->path)
-		return oci_fail_nomem(err);
-	if (colon)
-		*colon = '\0';
-	if ((colon && !is_name(owner, NAMESPACE_MAX, false)) || !is_name(name, NAME_MAX_BYTES, true))
+	if (split(text, ret, err) < 0)
+		return -1;
+	if ((ret->owner && !dest_is_label(ret->owner)) || !dest_is_subdomain(ret->name))
 		return fail_form(text, "names no claim", err);
 	for (len = strlen(ret->path); len > 0 && ret->path[len - 1] == '/'; len--)
 		ret->path[len - 1] = '\0';
 	if (len == 0)
 		return fail_form(text, "has no path in the claim", err);
-	if (!oci_fs_path_ok(ret->path))
-		return fail_form(text, "has a path that is not clean", err);
-	ret->mount = colon ? oci_str_printf("%s/%s", owner, name) : strdup(name);
-	return ret->mount ? 0 : oci_fail_nomem(err);
+	return oci_fs_path_ok(ret->path) ? 0 : fail_form(text, "has a path that is not clean", err);
 }
 
 /* Like "current": a link that leads to a name beside it. */
@@ -92,7 +107,8 @@ static bool is_local_link(int claim, const char *path)
 }
 
 /* As far as it exists. What may not be looked at is whose business the path is. */
-static int check_inside(int claim, const char *text, const struct claim *c, struct oci_error *err)
+static int check_inside(int claim, const char *text, const struct dest_claim *c,
+	struct oci_error *err)
 {
 	struct oci_error why = {0};
 	oci_autoclose int dir = oci_fs_open_dir_beneath(claim, c->path, &why);
@@ -103,42 +119,60 @@ static int check_inside(int claim, const char *text, const struct claim *c, stru
 		why.text);
 }
 
-static char *resolve(const char *root, const char *text, const struct claim *c, struct oci_error *err)
+/* Where the claim is mounted, below the root. */
+static char *mount_of(const struct dest_claim *c)
+{
+	return c->owner ? oci_str_printf("%s/%s", c->owner, c->name) : oci_str_printf("%s", c->name);
+}
+
+static char *resolve(const char *root, const char *text, const char *mount, const struct dest_claim *c,
+	struct oci_error *err)
 {
 	struct oci_error why = {0};
 	oci_autoclose int top = oci_fs_open_dir(root, &why);
-	oci_autoclose int claim = top < 0 ? -1 : oci_fs_open_dir_beneath(top, c->mount, &why);
+	oci_autoclose int claim = top < 0 ? -1 : oci_fs_open_dir_beneath(top, mount, &why);
 	char *path;
 
 	if (claim < 0) {
 		oci_fail(err, why.code == OCI_E_FORMAT ? OCI_E_USAGE : why.code,
 			"'%s' is not mounted at '%s/%s' (%s); mount the claim there, or say where with --pvc-root", text, root,
-			c->mount, why.text);
+			mount, why.text);
 		return NULL;
 	}
 	if (check_inside(claim, text, c, err) < 0)
 		return NULL;
-	path = oci_str_printf("%s/%s/%s", root, c->mount, c->path);
+	path = oci_str_printf("%s/%s/%s", root, mount, c->path);
 	if (!path)
 		oci_fail_nomem(err);
 	return path;
 }
 
-char *dest_path(const struct dest_flags *flags, const char *text, struct oci_error *err)
+static char *claim_path(const char *root, const char *text, struct oci_error *err)
 {
-	OCI_CLEANUP(clear_claim) struct claim claim = {0};
-	char *copy;
+	OCI_CLEANUP(dest_claim_clear) struct dest_claim claim = {0};
+	oci_autofree char *mount = NULL;
 
-	if (oci_str_starts(text, SCHEME)) {
-		if (parse(text, &claim, err) < 0)
-			return NULL;
-		if (flags->pvc_root)
-			return resolve(flags->pvc_root, text, &claim, err);
-		oci_fail(err, OCI_E_USAGE,
-			"'%s' is a claim, and nothing says where claims are mounted; run this where it is mounted at "
-			"DIR/%s, with --pvc-root DIR", text, claim.mount);
+	if (dest_claim_parse(text, &claim, err) < 0)
+		return NULL;
+	mount = mount_of(&claim);
+	if (!mount) {
+		oci_fail_nomem(err);
 		return NULL;
 	}
+	if (root)
+		return resolve(root, text, mount, &claim, err);
+	oci_fail(err, OCI_E_USAGE,
+		"'%s' is a claim, and nothing says where claims are mounted; run this where it is mounted at DIR/%s, with "
+		"--pvc-root DIR, or on the cluster: modelcar job REF %s | kubectl apply -f -", text, mount, text);
+	return NULL;
+}
+
+char *dest_path(const struct dest_flags *flags, const char *text, struct oci_error *err)
+{
+	char *copy;
+
+	if (dest_is_claim(text))
+		return claim_path(flags->pvc_root, text, err);
 	copy = strdup(text);
 	if (!copy)
 		oci_fail_nomem(err);

@@ -23,10 +23,25 @@ struct dest_flags {
 	const char *pvc_root;
 };
 extern const struct opt dest_opts[];
+extern const char *const dest_publish_modes[]; /* choices for an enum oci_publish */
 #define DEST_GROUP(s, f) {.title = "Destination options", .opts = dest_opts, .field = offsetof(s, f)}
 
 /* The caller's to free; NULL on failure. */
 char *dest_path(const struct dest_flags *flags, const char *text, struct oci_error *err);
+
+bool dest_is_claim(const char *text); /* begins with pvc:// */
+
+struct dest_claim {
+	char *owner; /* the namespace; NULL: not said */
+	char *name;
+	char *path; /* in the claim */
+};
+int dest_claim_parse(const char *text, struct dest_claim *ret, struct oci_error *err);
+void dest_claim_clear(struct dest_claim *claim);
+
+/* Names of Kubernetes' objects: a DNS label (63 bytes, no dots), a DNS subdomain (253, dots). */
+bool dest_is_label(const char *text);
+bool dest_is_subdomain(const char *text);
 
 /* Make the directories above `path` that are missing. */
 int dest_make_parents(const char *path, struct oci_error *err);
