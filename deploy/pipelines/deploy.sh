@@ -1,0 +1,44 @@
+#!/bin/sh
+# Starts a Job from a CronJob (suspended or not), follows its log, and returns modelcar's exit code.
+#
+#   deploy.sh NAMESPACE [CRONJOB]      TIMEOUT_SECONDS (default 7200), KUBECTL (default kubectl)
+set -eu
+
+namespace=${1:?"usage: $0 NAMESPACE [CRONJOB]"} cronjob=${2:-pull-model}
+kubectl=${KUBECTL:-kubectl} deadline=$(($(date +%s) + ${TIMEOUT_SECONDS:-7200}))
+job=$cronjob-$(date -u +%Y%m%d%H%M%S)-$$
+
+k() { "$kubectl" --namespace "$namespace" "$@"; }
+
+# condition TYPE: "True" when the Job has it
+condition() { k get job "$job" -o "jsonpath={.status.conditions[?(@.type==\"$1\")].status}"; }
+
+# of the newest pod's container: a field of where it ended
+ended() { k get pods -l "job-name=$job" --sort-by=.metadata.creationTimestamp \
+	-o "jsonpath={.items[-1:].status.containerStatuses[0].state.terminated.$1}"; }
+
+k create job "$job" --from="cronjob/$cronjob" >&2
+seen=
+while :; do
+	if [ "$(condition Complete)" = True ]; then
+		exit 0
+	fi
+	if [ "$(condition Failed)" = True ]; then
+		ended message >&2
+		code=$(ended exitCode)
+		exit "${code:-1}" # no code: no container ran; kubectl describe pod says why
+	fi
+	if [ "$(date +%s)" -ge "$deadline" ]; then
+		echo "$job still runs after ${TIMEOUT_SECONDS:-7200} s; it goes on without us" >&2
+		k get events --field-selector involvedObject.kind=Pod --sort-by=.lastTimestamp >&2
+		exit 41
+	fi
+	pod=$(k get pods -l "job-name=$job" --field-selector=status.phase!=Pending --sort-by=.metadata.creationTimestamp \
+		-o 'jsonpath={.items[-1:].metadata.name}')
+	if [ -n "$pod" ] && [ "$pod" != "$seen" ]; then
+		seen=$pod
+		k logs --follow "$pod" >&2 || true
+	else
+		sleep "${POLL_SECONDS:-5}"
+	fi
+done
