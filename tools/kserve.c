@@ -12,6 +12,7 @@
 #define CA_DIR "/etc/ssl/custom-certs"
 #define CA_NAME "cabundle.crt"
 #define FETCH "oci+fetch://"
+#define ARTIFACT "oci-artifact://" /* ours, where KServe keeps oci:// for itself */
 #define IMAGE "oci://"
 #define BLANKS " \t\r\n"
 
@@ -170,12 +171,11 @@ static bool is_object_store(const char *uri)
 
 bool kserve_is_image(const char *uri)
 {
-	return oci_str_starts(uri, FETCH) || (oci_str_starts(uri, IMAGE) && !is_object_store(uri));
+	return oci_str_starts(uri, FETCH) || oci_str_starts(uri, ARTIFACT) ||
+		(oci_str_starts(uri, IMAGE) && !is_object_store(uri));
 }
 
 char *kserve_reference(const char *uri)
 {
-	const char *rest = uri + (oci_str_starts(uri, FETCH) ? strlen(FETCH) : strlen(IMAGE));
-
-	return oci_str_printf("docker://%s", rest);
+	return oci_str_printf("docker://%s", strstr(uri, "://") + strlen("://"));
 }

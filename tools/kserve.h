@@ -31,7 +31,7 @@ struct kserve {
 int kserve_read(const struct oci_observer *observer, struct kserve *ret, struct oci_error *err);
 void kserve_clear(struct kserve *kserve);
 
-/* Is it an image's name, "oci://HOST/…" or "oci+fetch://HOST/…"? The Oracle object
+/* Is it an image's name, "oci://HOST/…", "oci+fetch://HOST/…" or "oci-artifact://HOST/…"? The Oracle object
  * store's "oci://n/<namespace>/b/<bucket>/o/<path>" is none. */
 bool kserve_is_image(const char *uri);
 /* As a reference is written: the caller frees. NULL when out of memory. */
