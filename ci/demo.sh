@@ -6,6 +6,7 @@
 #   ci/demo.sh [DIR]   DIR: a model directory (default: a small real model)
 #   BUILD              build directory (default: build)
 set -euo pipefail
+source=${1:+$(realpath -e "$1")}
 cd "$(dirname "$0")/.."
 
 build=$(realpath -m "${BUILD:-build}")
@@ -41,8 +42,8 @@ take_silero()
 	package=$(package_dir silero_vad)
 	[ -n "$package" ] || return 1
 	mkdir -p "$1"
-	install -m 0644 "$package"/data/{silero_vad_16k.safetensors,silero_vad.onnx,silero_vad_half.onnx} "$1/"
-	cp "$package"/../silero_vad-*.dist-info/licenses/LICENSE "$1/LICENSE"
+	install -m 0644 "$package"/data/{silero_vad_16k.safetensors,silero_vad.onnx,silero_vad_half.onnx} "$1/" &&
+		cp "$package"/../silero_vad-*.dist-info/licenses/LICENSE "$1/LICENSE" || return 1
 	card mit voice-activity-detection "Silero VAD" "Tells speech from silence and noise." >"$1/README.md"
 }
 
@@ -53,7 +54,7 @@ take_magika()
 	package=$(package_dir magika)
 	[ -n "$package" ] || return 1
 	mkdir -p "$1"
-	cp "$package"/models/*/* "$1/"
+	cp "$package"/models/*/* "$1/" || return 1
 	card apache-2.0 text-classification "Magika" "Names the type of a file by its content." >"$1/README.md"
 }
 
@@ -61,14 +62,14 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 say "what the build needs"
-ci/deps.sh
+if [ -n "$source" ]; then ci/deps.sh --build; else ci/deps.sh --demo; fi
 say "the build"
 [ -f "$build/build.ninja" ] || meson setup "$build" >/dev/null
-ninja -C "$build" --quiet
+ninja -C "$build" --quiet tools/modelcar
 PATH=$build/tools:$PATH
 
-if [ $# -gt 0 ]; then
-	cp -rL "$1" "$work/model"
+if [ -n "$source" ]; then
+	cp -rL "$source" "$work/model"
 else
 	take_silero "$work/model" || take_magika "$work/model" || { echo "no model to show; give a directory" >&2; exit 1; }
 fi
@@ -85,7 +86,8 @@ show modelcar inspect oci:images:v1
 
 say "pull it: every byte is checked, and the directory appears by one rename"
 show modelcar pull oci:images:v1 landed
-show diff -r -x .modelcar.json model landed && echo "the trees are equal"
+show diff -r -x .modelcar.json model landed && echo "the trees are equal" ||
+	echo "(empty directories are not packed, nor what 'pack --dry-run' lists as skipped)"
 
 say "prove the tree against its manifest, without the source"
 show modelcar verify --full landed
@@ -98,5 +100,6 @@ show modelcar diff oci:images:v1 oci:images:v2 || [ $? -eq 3 ]
 
 say "a damaged file is found"
 weights=$(find landed -type f ! -name '.modelcar*' -printf '%s %P\n' | sort -n | tail -n 1 | cut -d' ' -f2-)
-printf 'X' | dd of="landed/$weights" bs=1 seek=700 conv=notrunc status=none
+head -c 1 "landed/$weights" | tr '\0-\377' '\1-\377\0' >damage
+dd if=damage of="landed/$weights" conv=notrunc status=none
 show modelcar verify landed || echo "exit $?: the tree is damaged, and it says where"

