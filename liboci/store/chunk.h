@@ -19,8 +19,8 @@
 #include "base/buf.h"
 
 #define OCI_CHUNK_START (64 * OCI_MIB)
-#define OCI_CHUNK_CUT_MIN (4 * OCI_MIB)
-#define OCI_CHUNK_MIN OCI_MIB
+#define OCI_CHUNK_CUT_MIN OCI_MIB
+#define OCI_CHUNK_MIN (128 * OCI_KIB)
 #define OCI_CHUNK_PARTS 9000
 #define OCI_CHUNK_SECONDS 30
 

@@ -16,8 +16,9 @@
 #include "store/upload_state.h"
 
 #define WHOLE_BYTES OCI_MIB  /* one PUT up to here */
-#define GRACE_MS 2000        /* for the request under way when the cancel flag rises */
+#define GRACE_MS 10000       /* for the request under way when the cancel flag rises */
 #define REFUSALS_MAX 3       /* that may be an accident */
+#define SLOW_MS 10000        /* a request that failed after so long may have been too much at once */
 #define SLICE_MS 200         /* of a wait: how soon it is seen that nobody wants the blob any more */
 
 struct put {
@@ -31,6 +32,8 @@ struct put {
 	struct oci_buf url;      /* of the request under way */
 	uint64_t accepted_bytes; /* that the session has */
 	bool whole;              /* one PUT */
+	bool no_pieces;          /* this registry takes nothing else */
+	bool odd;                /* a PATCH was answered as only a PUT should be */
 	bool unsure;             /* where session and blob stand must be asked */
 	bool closing;            /* the closing PUT was sent */
 	bool stored;
@@ -38,9 +41,11 @@ struct put {
 	/* of the last failure */
 	uint64_t request_bytes; /* of its request, 0: it had no body */
 	uint64_t sent_bytes;    /* of that, on their way */
+	uint64_t begun_ms;      /* when it began */
 	uint64_t wait_ms;       /* Retry-After */
-	bool refused;           /* the first PATCH, and not for want of a session */
+	bool refused;           /* pieces, and not for want of a session */
 	unsigned failures, refusals; /* since something was accepted */
+	unsigned close_refusals;
 };
 
 /* bytes on their way */
@@ -68,6 +73,7 @@ static int send_bytes(struct put *p, const struct oci_http_request *request, uin
 {
 	p->request_bytes = size;
 	p->sent_bytes = 0;
+	p->begun_ms = oci_clock_ms();
 	if (oci_upload_source_seek(&p->source, p->accepted_bytes, p->cancel, err) < 0)
 		return -1;
 	struct oci_http_upload *up = oci_http_upload_start(p->registry->http, request, size, err);
@@ -115,6 +121,7 @@ static int take_answer(struct put *p, const struct oci_http_request *request,
 {
 	bool first = p->accepted_bytes == 0, all = p->request_bytes == p->want->size_bytes;
 
+	p->odd = p->odd || oci_session_stored(answer->status);
 	if (answer->status == 202 || (oci_session_stored(answer->status) && all))
 		return advance_to(p, answer, err);
 	/* ECR says 201 to a piece and means that there are no others */
@@ -168,6 +175,7 @@ static int close_session(struct put *p, struct oci_error *err)
 	if (oci_http_perform(p->registry->http, &put, &answer, err) < 0)
 		return -1;
 	p->wait_ms = answer.retry_after_ms;
+	p->refused = p->odd && takes_no_pieces(answer.status);
 	return oci_session_stored(answer.status) ? 0 : oci_http_expect(&put, &answer, 201, err);
 }
 
@@ -257,9 +265,21 @@ static bool is_accident(struct put *p, int status)
 {
 	if (status != 401 && status != 410 && !takes_no_pieces(status))
 		return false;
+	unsigned count = p->closing ? ++p->close_refusals : ++p->refusals;
 	if (status == 400 && p->closing)
 		forget_session(p);
-	return ++p->refusals < REFUSALS_MAX;
+	return count < REFUSALS_MAX;
+}
+
+/* Too large for one request: what a smaller one carries may pass. */
+static bool is_divisible(struct put *p)
+{
+	if (p->no_pieces || !oci_chunk_refused(&p->chunk, p->request_bytes))
+		return false;
+	if (p->whole)
+		forget_session(p);
+	p->whole = false;
+	return true;
 }
 
 /* May it be better next time? Learns from it what to do otherwise. */
@@ -270,7 +290,7 @@ static bool is_passing(struct put *p, const struct oci_error *failure)
 	if (failure->side == OCI_SIDE_SOURCE)
 		return failure->code == OCI_E_NETWORK;
 	if (p->refused) {
-		p->whole = true;
+		p->whole = p->no_pieces = true;
 		forget_session(p);
 		return true;
 	}
@@ -284,8 +304,10 @@ static bool is_passing(struct put *p, const struct oci_error *failure)
 		oci_chunk_refused(&p->chunk, p->request_bytes);
 		return true;
 	case 413:
-		return !p->whole && oci_chunk_refused(&p->chunk, p->request_bytes);
+		return is_divisible(p);
 	default:
+		if (p->request_bytes > 0 && oci_clock_ms() - p->begun_ms >= SLOW_MS && !p->whole)
+			oci_chunk_refused(&p->chunk, p->request_bytes);
 		return oci_retry_status(status) || is_accident(p, status);
 	}
 }
@@ -366,8 +388,10 @@ int oci_registry_put(struct oci_store *s, const struct oci_descriptor *d, const 
 	OCI_CLEANUP(put_clear) struct put p = {
 		.registry = r, .want = d, .cancel = cancel, .session = {.registry = r},
 		.state = {.dir = -1, .lock = -1},
-		.whole = d->size_bytes <= WHOLE_BYTES || atomic_load(&r->one_request),
+		.no_pieces = atomic_load(&r->one_request),
 	};
+
+	p.whole = d->size_bytes <= WHOLE_BYTES || p.no_pieces;
 
 	if (oci_registry_is_document(d) || d->size_bytes == 0)
 		return oci_store_pump(s, d, content, observer, cancel, err);
@@ -383,7 +407,7 @@ int oci_registry_put(struct oci_store *s, const struct oci_descriptor *d, const 
 	if (run(&p, err) < 0)
 		return -1;
 	oci_upload_state_remove(&p.state);
-	if (in_pieces && p.whole)
+	if (in_pieces && p.no_pieces)
 		atomic_store(&r->one_request, true);
 	return 0;
 }
