@@ -1,5 +1,6 @@
 #include "place.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,9 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "core/mediatype.h"
+#include "store/bundle.h"
+#include "store/index.h"
+#include "store/layout.h"
 
 static const char *kind;
 
@@ -21,11 +25,85 @@ static bool is_memory(void)
 	return strcmp(kind, "memory") == 0;
 }
 
+static bool is_bundle(void)
+{
+	return strcmp(kind, "bundle") == 0;
+}
+
+/* A bundle is read here and written by the engine: the writer is a layout, whose blobs become one. */
+static void add_blobs(int layout, struct oci_bundle_map *map, const char *alg)
+{
+	oci_autofree char *path = oci_str_printf("blobs/%s", alg);
+	int dir = oci_fs_open_dir_beneath(layout, path, NULL);
+	DIR *entries = dir < 0 ? NULL : fdopendir(dir);
+	struct stat st;
+
+	for (struct dirent *entry; entries && (entry = readdir(entries));) {
+		oci_autofree char *text = oci_str_printf("%s:%s", alg, entry->d_name);
+		struct oci_digest digest;
+
+		if (oci_digest_parse(text, &digest, NULL) < 0)
+			continue;
+		assert_int_equal(fstatat(dirfd(entries), entry->d_name, &st, 0), 0);
+		assert_int_equal(oci_bundle_map_add(map, &digest, (uint64_t)st.st_size, NULL), 0);
+	}
+	if (entries)
+		closedir(entries);
+}
+
+static void put_blob_into(int layout, const struct oci_bundle_blob *blob, int to)
+{
+	OCI_CLEANUP(oci_buf_clear) struct oci_buf data;
+	char hex[OCI_DIGEST_TEXT_MAX];
+	oci_autofree char *path = oci_str_printf("blobs/%s/%s", oci_digest_alg_name(blob->digest.alg),
+		oci_digest_hex(&blob->digest, hex));
+
+	oci_buf_init(&data, blob->size_bytes + 1);
+	assert_int_equal(oci_fs_read_file(layout, path, &data, NULL), 0);
+	assert_int_equal(oci_fs_write_all(to, oci_buf_text(&data), data.len, NULL), 0);
+}
+
+static void bundle_layout(const struct place *p)
+{
+	OCI_CLEANUP(oci_bundle_map_clear) struct oci_bundle_map map;
+	OCI_CLEANUP(oci_buf_clear) struct oci_buf index;
+	oci_autoclose int dir = oci_fs_open_dir(p->dir, NULL), layout = oci_fs_open_dir_beneath(dir, "layout", NULL);
+	oci_autoclose int to = oci_fs_open_beneath(dir, "x", O_WRONLY | O_CREAT | O_TRUNC, 0600, NULL);
+
+	oci_bundle_map_init(&map);
+	oci_buf_init(&index, OCI_INDEX_MAX);
+	add_blobs(layout, &map, "sha256");
+	add_blobs(layout, &map, "sha512");
+	assert_int_equal(oci_fs_read_file(layout, "index.json", &index, NULL), 0);
+	assert_int_equal(oci_bundle_map_seal(&map, &index, NULL), 0);
+	for (size_t i = 0; i <= map.count; i++) {
+		OCI_CLEANUP(oci_buf_clear) struct oci_buf gap;
+
+		oci_buf_init(&gap, 4 * OCI_MIB);
+		assert_int_equal(oci_bundle_map_gap(&map, i, &gap, NULL), 0);
+		assert_int_equal(oci_fs_write_all(to, gap.data, gap.len, NULL), 0);
+		if (i < map.count)
+			put_blob_into(layout, &map.blobs[i], to);
+	}
+}
+
+static struct oci_store *open_bundle(const struct place *p, enum oci_store_mode mode, struct oci_error *err)
+{
+	oci_autofree char *layout = oci_str_printf("%s/layout", p->dir);
+
+	if (mode == OCI_STORE_WRITE)
+		return oci_store_layout(layout, mode, true, err);
+	bundle_layout(p);
+	return oci_store_bundle(p->ref.path, mode, err);
+}
+
 static void open_place(struct place *p, enum oci_store_mode mode)
 {
 	const struct oci_store_options options = {.plain_http = true, .state_dir = ""};
 
-	p->store = is_memory() ? oci_store_memory(&p->err) : oci_store_open(&p->ref, mode, &options, &p->err);
+	p->store = is_memory() ? oci_store_memory(&p->err)
+		: is_bundle() ? open_bundle(p, mode, &p->err)
+			      : oci_store_open(&p->ref, mode, &options, &p->err);
 	if (!p->store)
 		fail_msg("open: %s", p->err.text);
 }
@@ -54,7 +132,8 @@ int setup(void **state)
 	} else if (!is_memory()) {
 		assert_non_null(mkdtemp(dir));
 		p->dir = strdup(dir);
-		text = oci_str_printf("%s:%s/x", strcmp(kind, "layout") == 0 ? "oci" : "oci-archive", dir);
+		text = oci_str_printf("%s:%s/x", strcmp(kind, "layout") == 0 ? "oci"
+			: is_bundle() ? "bundle" : "oci-archive", dir);
 	}
 	if (text && oci_reference_parse(text, &p->ref, &p->err) < 0)
 		fail_msg("%s: %s", text, p->err.text);

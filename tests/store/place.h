@@ -22,7 +22,7 @@ struct place {
 	struct oci_error err;
 };
 
-/* "memory", "layout", "archive" or "registry"; before the tests. */
+/* "memory", "layout", "archive", "bundle" or "registry"; before the tests. */
 void set_kind(const char *name);
 int setup(void **state); /* *state is a place whose store is open for writing */
 int teardown(void **state);

@@ -1,6 +1,6 @@
 /* What every store promises (store/store.h), run over one kind:
  *
- *     test_store memory|layout|archive|registry
+ *     test_store memory|layout|archive|bundle|registry
  *
  * A registry is given by STORE_REGISTRY=host:port/repository; each test has a
  * repository of its own below it. */
@@ -486,7 +486,7 @@ int main(int argc, char **argv)
 	};
 
 	if (argc != 2) {
-		fprintf(stderr, "usage: %s memory|layout|archive|registry\n", argv[0]);
+		fprintf(stderr, "usage: %s memory|layout|archive|bundle|registry\n", argv[0]);
 		return 2;
 	}
 	set_kind(argv[1]);
