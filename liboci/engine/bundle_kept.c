@@ -205,7 +205,8 @@ static int make_dir(struct oci_bundle_kept *kept, struct oci_error *err)
 	if (kept->dir >= 0)
 		return 0;
 	if (!kept->state_dir)
-		return oci_fail(err, OCI_E_MORE, "there is no place to keep parts of blobs: give --state-dir, or all parts at once");
+		return oci_fail(err, OCI_E_MORE,
+			"there is no place to keep parts of blobs: give --state-dir, or all parts at once");
 	root = oci_upload_state_open_dir(kept->state_dir);
 	if (root < 0)
 		return oci_fs_fail(err, errno, "make directory", kept->state_dir);

@@ -21,8 +21,9 @@ static int check_documents(struct oci_bundle_load_job *job, struct oci_error *er
 		return 0;
 	if (job->set.damaged.count > 0)
 		return oci_fail(err, OCI_E_DIGEST, "%s; nothing is taken without it", job->set.damaged.items[0]);
-	return oci_fail(err, OCI_E_MORE, "no part taken yet; insert the one with part %s of %zu, which says what the others are",
-		ranges, job->set.parts.count);
+	return oci_fail(err, OCI_E_MORE,
+		"no part taken yet; insert the one with part %s of %zu, which says what the others are", ranges,
+		job->set.parts.count);
 }
 
 static int open_kept(struct oci_bundle_load_job *job, struct oci_error *err)

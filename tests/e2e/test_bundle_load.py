@@ -34,10 +34,6 @@ def carried(tmp_path_factory, source):
     return out
 
 
-def parts_of(stem) -> list:
-    return sorted(stem.parent.glob(f"{stem.name}.part*"))
-
-
 # where to
 
 
