@@ -1,12 +1,15 @@
 """Killed at any system call, a pull leaves what was there or what shall be; the next run goes on to its end."""
 import random
+import shutil
 
 import pytest
 
 import crashes
 import models
+import tool
 from crash_case import Case
 
+BLOCK = 4 * crashes.MIB
 LEAST = 6  # points of each matrix that are tried every day
 
 
@@ -41,3 +44,18 @@ def test_a_killed_pull_is_whole_or_absent_and_goes_on(case, act, request):
     if not problems:
         assert "unchanged" in case.finish("once more").err
     assert not problems, f"{len(problems)} problems\n" + "\n".join(problems[:20])
+
+
+def test_what_a_killed_pull_has_written_is_not_fetched_again(tmp_path, registry, repo):
+    """But for the block that each connection was at."""
+    size, connections = 10 * BLOCK + 12345, 4
+    models.write(tmp_path / "tree", {"model.bin": random.Random(models.SEED).randbytes(size)})
+    tool.ok("pack", tmp_path / "tree", f"{repo}:v1")
+    pull = ["pull", "--json", "--jobs", connections, f"{repo}:v1"]
+    writes = crashes.run(*pull, tmp_path / "whole", root=tmp_path, kinds="write").calls
+    for at in random.Random(models.SEED).sample(range(1, len(writes) + 1), 40 if crashes.FULL else 4):
+        killed = crashes.run(*pull, tmp_path / "m", root=tmp_path, kinds="write", act="kill-before", at=at)
+        landed = sum(int(call.split()[2]) for call in killed.calls[:at - 1])
+        again = tool.ok(*pull, tmp_path / "m", binary_path=tool.release_binary()).json["bytesFetched"]
+        assert landed + again <= size + connections * BLOCK + crashes.MIB, f"killed before {at} of {len(writes)} writes"
+        shutil.rmtree(tmp_path / "m")

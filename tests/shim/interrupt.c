@@ -12,7 +12,8 @@
  * INTERRUPT_AT     which call, from 1
  * INTERRUPT_TIMES  so many from there on, 1 by default; 0: all
  * INTERRUPT_LACK   kinds that are refused always, each with its errno: "flock:37,link:1"
- * INTERRUPT_LOG    a file to which the name of each counted call is added
+ * INTERRUPT_LOG    a file to which each counted call is added: its number, name,
+ *                  and path or size
  *
  * Writes to anything but regular files do not count.
  */
@@ -344,8 +345,11 @@ long syscall(long call, ...)
 /* Half of it, so that there is a rest. */
 #define RUN_SIZED(kind, name, size, ...)                                 \
 	({                                                               \
-		enum verdict _v = arrive(kind, #name, "");               \
+		char _size[24];                                          \
+		enum verdict _v;                                         \
 		ssize_t _rc = -1;                                        \
+		snprintf(_size, sizeof _size, "%zu", size);              \
+		_v = arrive(kind, #name, _size);                         \
 		if (_v == SHORTEN && size > 1)                           \
 			size /= 2;                                       \
 		if (_v != FAIL)                                          \
