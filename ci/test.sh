@@ -95,7 +95,8 @@ tests "C tests" c c_tests "$build" --suite unit --suite store
 step "build with AddressSanitizer and UndefinedBehaviorSanitizer" configure "$build-asan" -Dwerror=true \
 	-Dbuildtype=debugoptimized -Db_sanitize=address,undefined
 tests "C tests, sanitized" c-asan c_tests "$build-asan" --suite unit --suite store
-tests "end to end, sanitized" e2e-asan e2e "$build-asan" tests/e2e -m "not heavy" --ignore tests/e2e/test_faults.py --ignore-glob '*/test_crash*.py'
+tests "end to end, sanitized" e2e-asan e2e "$build-asan" tests/e2e -m "not heavy" \
+	--ignore tests/e2e/test_faults.py --ignore-glob '*/test_crash*.py'
 tests "faults" e2e-faults e2e "$build" tests/e2e/test_faults.py tests/e2e/test_crash*.py "${parallel[@]}"
 tests "end to end, heavy data" e2e-heavy e2e "$build" tests/e2e -m heavy
 step "build with ThreadSanitizer" configure "$build-tsan" -Dbuildtype=debugoptimized -Db_sanitize=thread
