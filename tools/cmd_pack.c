@@ -13,7 +13,7 @@
 struct pack_flags {
 	struct oci_strings tags, platforms, annotations;
 	enum oci_pack_format format;
-	bool single, modelpack, file_digests, force, dry_run;
+	bool single, modelpack, file_digests, no_cache, force, dry_run;
 	const char *onto, *prefix, *checkpoint_tag;
 	uint64_t jobs;
 	struct source_flags source;
@@ -223,6 +223,7 @@ static int run(const struct invocation *inv, struct oci_error *err)
 		.annotations = &annotations,
 		.file_digests = flags->file_digests,
 		.checkpoint_tag = flags->checkpoint_tag,
+		.cache_dir = flags->no_cache ? "" : NULL,
 		.force = flags->force,
 		.dry_run = flags->dry_run,
 		.jobs = (unsigned)flags->jobs,
@@ -269,11 +270,13 @@ static const struct opt opts[] = {
 	{OPT_TEXT(0, "checkpoint-tag", struct pack_flags, checkpoint_tag), .metavar = "TAG",
 		.help = "name finished layers by this tag until the push ends, so that no garbage collection "
 			"of the registry takes them"},
+	{OPT_FLAG(0, "no-cache", struct pack_flags, no_cache),
+		.help = "read every file, also those that were hashed before and have not changed since"},
 	{OPT_FLAG(0, "force", struct pack_flags, force),
 		.help = "replace a tag with other content; pack a model that is not whole"},
 	{OPT_FLAG(0, "dry-run", struct pack_flags, dry_run), .help = "show layers, digests and what is new; write nothing"},
 	{OPT_NUMBER('j', "jobs", struct pack_flags, jobs), .metavar = "N", .max = 64,
-		.help = "parallel workers (as many as processors)"},
+		.help = "parallel workers (what the machine can do)"},
 	{0},
 };
 

@@ -125,7 +125,7 @@ static const struct opt opts[] = {
 	{OPT_TEXT(0, "platform", struct verify_flags, platform), .metavar = "OS/ARCH",
 		.help = "which image of an index (this machine's, else ours)"},
 	{OPT_NUMBER('j', "jobs", struct verify_flags, jobs), .metavar = "N", .max = 64,
-		.help = "parallel workers (as many as processors)"},
+		.help = "parallel workers (what the machine can do)"},
 	{0},
 };
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 
 uint64_t oci_clock_ms(void); /* monotonic */
+int64_t oci_clock_wall_ns(void); /* since 1970, as files are stamped */
 void oci_clock_sleep_ms(uint64_t wait_ms); /* signals do not shorten it */
 
 /* "2026-01-02T03:04:05Z", kept within the years 0000 and 9999; `out` holds OCI_CLOCK_TEXT_MAX bytes. */

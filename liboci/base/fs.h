@@ -75,6 +75,10 @@ int oci_fs_read_link(int dir, const char *path, char **ret, struct oci_error *er
 /* rm -rf of the entry `name` of `dir` without following links; absent is success. */
 int oci_fs_remove_tree(int dir, const char *name, struct oci_error *err);
 
+/* Remove the files of `dir` whose names begin with `prefix` and that nobody has
+ * changed for `life_s` seconds; best effort. */
+void oci_fs_remove_old(int dir, const char *prefix, time_t life_s);
+
 /* Split a user's path into an open parent directory and a last component, as
  * dirname and basename would; a path that ends in "." or ".." is resolved
  * first, "" and "/" are OCI_E_USAGE. The last component need not exist. *name

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -189,4 +190,27 @@ int oci_fs_read_link(int dir, const char *path, char **ret, struct oci_error *er
 			oci_str_escape(path, safe));
 	target[len] = '\0';
 	return oci_str_set(ret, target, err);
+}
+
+void oci_fs_remove_old(int dir, const char *prefix, time_t life_s)
+{
+	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = copy >= 0 ? fdopendir(copy) : NULL;
+	time_t oldest = time(NULL) - life_s;
+	struct dirent *entry;
+	struct stat st;
+
+	if (!list) {
+		if (copy >= 0)
+			close(copy);
+		return;
+	}
+	while ((entry = readdir(list))) {
+		if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
+			continue;
+		if (fstatat(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+		    st.st_mtime < oldest)
+			unlinkat(dir, entry->d_name, 0);
+	}
+	closedir(list);
 }

@@ -178,7 +178,7 @@ static ssize_t read_file(struct layer_reader *r, void *data, size_t size, struct
 		return oci_fail(err, OCI_E_SOURCE,
 			"file '%s' shrank while it was read; let its writer finish and run again", path);
 	if (r->source.tap)
-		r->source.tap(r->source.ctx, r->segment.file, data, (size_t)n);
+		r->source.tap(r->source.ctx, r->segment.file, r->done, data, (size_t)n);
 	return n;
 }
 

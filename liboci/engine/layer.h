@@ -64,8 +64,8 @@ struct oci_layer_source {
 	int (*open)(void *ctx, size_t file, struct oci_error *err);
 	/* After its last byte: fails when it is not the file it was. May be NULL. */
 	int (*check)(void *ctx, size_t file, int fd, struct oci_error *err);
-	/* Sees each piece of data on its way; may be NULL. */
-	void (*tap)(void *ctx, size_t file, const void *data, size_t len);
+	/* Sees each piece of data on its way, from `offset` of the file on; may be NULL. */
+	void (*tap)(void *ctx, size_t file, uint64_t offset, const void *data, size_t len);
 	void *ctx;
 };
 

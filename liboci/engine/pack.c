@@ -10,6 +10,8 @@
 #include "engine/listing.h"
 #include "engine/pack_job.h"
 
+#define SEND_JOBS 4
+
 static ssize_t read_model(void *ctx, size_t i, uint64_t offset, void *data, size_t len, struct oci_error *err)
 {
 	const struct oci_dir *dir = ctx;
@@ -179,18 +181,24 @@ static void clear_job(struct pack_job *job)
 	oci_model_info_clear(&job->info);
 	oci_dir_clear(&job->dir);
 	oci_scan_clear(&job->scan);
+	oci_layer_cache_close(&job->cache);
+	pack_keep_clear(&job->keep);
 }
 
 int oci_pack(const struct oci_pack_options *options, struct oci_pack_report *ret, struct oci_error *err)
 {
-	OCI_CLEANUP(clear_job) struct pack_job job = {.options = options, .dir = {.fd = -1, .boundary_fd = -1}};
+	OCI_CLEANUP(clear_job) struct pack_job job = {.options = options, .dir = {.fd = -1, .boundary_fd = -1}, .cache = {-1}};
 	OCI_CLEANUP(oci_pack_report_clear) struct oci_pack_report report = {0};
 
 	job.jobs = options->jobs ? options->jobs : oci_workers_cpus();
+	job.send_jobs = options->jobs ? options->jobs : job.jobs < SEND_JOBS ? SEND_JOBS : job.jobs;
+	pack_keep_init(&job.keep);
+	job.started_ns = oci_clock_wall_ns();
 	oci_scan_init(&job.scan, options->jobs, options->observer);
 	if (set_created(&job, err) < 0 || look_at_model(&job, err) < 0 || load_base(&job, err) < 0 ||
-		make_plan(&job, err) < 0 || pack_hash(&job, err) < 0 || pack_describe(&job, err) < 0 ||
-		open_target(&job, err) < 0 || pack_send(&job, &report, err) < 0)
+		make_plan(&job, err) < 0 || pack_recall(&job, err) < 0 || open_target(&job, err) < 0 ||
+		pack_survey(&job, err) < 0 || pack_hash(&job, err) < 0 || pack_ahead(&job, err) < 0 ||
+		pack_describe(&job, err) < 0 || pack_send(&job, &report, err) < 0)
 		return -1;
 	take_report(&job, &report);
 	*ret = report;

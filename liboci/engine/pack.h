@@ -5,11 +5,13 @@
  *     oci_pack(&options, &report, err);
  *     oci_pack_report_clear(&report);
  *
- * Steps: look at the model, plan its layers, hash them (all workers), make
- * the documents, ask the destination what it has, send the rest, tag. Nothing
- * is written before the model is known to be whole, the digests are known and
- * the tag is known to be free. The tag comes last, so a reader sees the old
- * image or the new one.
+ * Steps: look at the model, plan its layers, hash them, make the documents, ask
+ * the destination what it has, send the rest, tag. A layer of which nobody has
+ * heard is sent while it is hashed, so it is read once: one that is not in the
+ * cache, while no tag to be written exists or it may be replaced, and those that
+ * the place has name none of the same path and size. Nothing is written before
+ * the model is known to be whole and the tag to be free. The tag comes last, so a
+ * reader sees the old image or the new one.
  *
  * Errors: OCI_E_SOURCE (the model is not whole, a file cannot be packed or
  * changed while it was read), OCI_E_UNSUPPORTED (more files than
@@ -43,8 +45,9 @@ struct oci_pack_options {
 	struct oci_dir_options dir;
 	bool file_digests;                   /* a sha256 for every file, at the cost of a second pass */
 	const char *checkpoint_tag;          /* keeps finished blobs referenced meanwhile; NULL: none */
+	const char *cache_dir;               /* of hashed layers (engine/layer_cache.h); NULL: the user's, "": none */
 	bool force, dry_run;
-	unsigned jobs;                       /* 0: as many as processors */
+	unsigned jobs;                       /* 0: what the machine can do */
 	const struct oci_store_options *store;      /* of the target */
 	const struct oci_store_options *onto_store; /* of the base */
 	const struct oci_observer *observer;

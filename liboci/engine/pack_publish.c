@@ -9,11 +9,12 @@
 
 /* Content that turned out to be other than in the first pass is the source's
  * fault, not the destination's. */
-static int explain(struct oci_error *err, const char *title)
+static int explain(struct pack_job *job, const struct parcel *parcel, struct oci_error *err)
 {
 	if (err && err->code == OCI_E_DIGEST) {
+		oci_layer_cache_forget(&job->cache, &job->layers[parcel->plan_layer].identity);
 		err->code = OCI_E_SOURCE;
-		return oci_wrap(err, "'%s' changed while it was packed; run again", title);
+		return oci_wrap(err, "'%s' changed while it was packed; run again", parcel->title);
 	}
 	return -1;
 }
@@ -30,7 +31,7 @@ static int send_planned(struct pack_job *job, const struct parcel *parcel, struc
 
 	if (oci_store_put(job->target, parcel->descriptor, &content, job->options->observer,
 		    job->options->cancel, err) < 0)
-		return explain(err, parcel->title);
+		return explain(job, parcel, err);
 	return 0;
 }
 
@@ -70,9 +71,13 @@ static int send_parcel(struct oci_worker *worker, size_t item, struct oci_error 
 	if (!parcel->there) {
 		if (send_new(job, parcel, err) < 0)
 			return -1;
-		pack_keep_add(parcels, parcel);
+		parcel->there = true;
+		parcel->sent = false;
+		pack_keep_add(job, parcel->descriptor, true);
 	}
-	oci_event_done(job->options->observer, parcel->title, parcel->descriptor->size_bytes, words[parcel->state]);
+	if (!parcel->sent)
+		oci_event_done(job->options->observer, parcel->title, parcel->descriptor->size_bytes,
+			words[parcel->state]);
 	return 0;
 }
 
@@ -97,7 +102,7 @@ static int send_missing(struct parcels *parcels, struct oci_error *err)
 		if (!parcels->items[i].there)
 			total += parcels->items[i].descriptor->size_bytes;
 	oci_event_phase(job->options->observer, "send", total, parcels->count);
-	return oci_workers_run(job->jobs, parcels->count, send_parcel, parcels, job->options->cancel, err);
+	return oci_workers_run(job->send_jobs, parcels->count, send_parcel, parcels, job->options->cancel, err);
 }
 
 /* How many of the blobs the destination does not have (any more). */
@@ -154,10 +159,10 @@ static int finish(struct parcels *parcels, bool ask_first, size_t *missing, stru
 
 int pack_publish(struct parcels *parcels, struct oci_error *err)
 {
-	const struct oci_observer *observer = parcels->job->options->observer;
+	const struct pack_job *job = parcels->job;
 
 	for (int round = 0; round < ROUNDS_MAX; round++) {
-		uint64_t start_ms = oci_clock_ms();
+		uint64_t start_ms = round == 0 && job->ahead_ms ? job->ahead_ms : oci_clock_ms();
 		size_t missing;
 
 		if (send_missing(parcels, err) < 0)
@@ -165,7 +170,7 @@ int pack_publish(struct parcels *parcels, struct oci_error *err)
 		int rc = finish(parcels, oci_clock_ms() - start_ms >= LONG_MS, &missing, err);
 		if (rc != 0)
 			return rc < 0 ? -1 : 0;
-		oci_event_note(observer, "the registry has lost %zu blobs that it had; sending them again", missing);
+		oci_event_note(job->options->observer, "the registry has lost %zu blobs that it had; sending them again", missing);
 	}
 	oci_fail(err, OCI_E_NETWORK, "the registry keeps losing blobs while they are sent; use --checkpoint-tag");
 	return oci_fail_side(err, OCI_SIDE_DEST);

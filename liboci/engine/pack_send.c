@@ -41,6 +41,7 @@ static int list_parcels(struct pack_job *job, struct parcels *parcels, struct oc
 
 		if (!listed(parcels, &job->own[i].descriptor.digest))
 			parcels->items[parcels->count++] = (struct parcel){.descriptor = &job->own[i].descriptor,
+				.sent = !index && job->layers[i].sent,
 				.kind = index ? INDEX : PLANNED,
 				.plan_layer = i,
 				.title = index ? "index" : job->layers[i].title,
@@ -149,7 +150,7 @@ static int publish(struct pack_job *job, struct parcels *parcels, struct oci_err
 	oci_event_phase(job->options->observer, "tag", 0, 0);
 	if (for_each_tag(job, tag_one, NULL, err) < 0 || oci_store_finish(job->target, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_DEST);
-	pack_keep_end(parcels);
+	pack_keep_end(job);
 	return 0;
 }
 
@@ -201,8 +202,15 @@ static int fill_report(struct pack_job *job, struct oci_pack_report *report, str
 
 static void parcels_clear(struct parcels *parcels)
 {
-	pack_keep_clear(&parcels->keep);
 	free(parcels->items);
+}
+
+static int ask_parcel(struct oci_worker *worker, size_t item, struct oci_error *err)
+{
+	struct parcels *parcels = worker->ctx;
+
+	parcels->items[item].there = parcels->items[item].sent;
+	return parcels->items[item].sent ? 0 : pack_ask_parcel(worker, item, err);
 }
 
 /* What is there already, and what that means for the report and for the place. */
@@ -212,13 +220,15 @@ static int ask(struct parcels *parcels, struct oci_pack_report *report, struct o
 	struct oci_store_load load = {.observer = job->options->observer};
 
 	oci_event_phase(job->options->observer, "ask", 0, parcels->count);
-	if (oci_workers_run(job->jobs, parcels->count, pack_ask_parcel, parcels, job->options->cancel, err) < 0)
+	if (oci_workers_run(job->jobs, parcels->count, ask_parcel, parcels, job->options->cancel, err) < 0)
 		return -1;
 	for (size_t i = 0; i < parcels->count; i++) {
 		struct parcel *parcel = &parcels->items[i];
 		uint64_t size_bytes = parcel->descriptor->size_bytes;
 
-		parcel->state = parcel->there ? OCI_PACK_SHARED : OCI_PACK_NEW;
+		parcel->state = parcel->there && !parcel->sent ? OCI_PACK_SHARED : OCI_PACK_NEW;
+		if (parcel->state == OCI_PACK_SHARED)
+			pack_keep_add(job, parcel->descriptor, false);
 		if (!parcel->there && size_bytes > load.largest_bytes)
 			load.largest_bytes = size_bytes;
 	}
@@ -233,10 +243,9 @@ int pack_send(struct pack_job *job, struct oci_pack_report *report, struct oci_e
 	OCI_CLEANUP(parcels_clear) struct parcels parcels = {.job = job};
 	bool unchanged = job->target != NULL;
 
-	pack_keep_init(&parcels.keep);
 	if (for_each_tag(job, check_one, &unchanged, err) < 0)
 		return -1;
-	if (!unchanged && (check_archive(job, err) < 0 || pack_keep_check(&parcels, err) < 0))
+	if (!unchanged && (check_archive(job, err) < 0 || pack_keep_check(job, err) < 0))
 		return -1;
 	if (list_parcels(job, &parcels, err) < 0 || ask(&parcels, report, err) < 0)
 		return -1;

@@ -122,10 +122,16 @@ static int sink_commit(struct oci_sink *base, const struct oci_digest *digest, s
 	return status;
 }
 
+static void sink_trust(struct oci_sink *base)
+{
+	oci_tally_trust(&((struct archive_sink *)base)->tally);
+}
+
 static const struct oci_sink_ops sink_ops = {
 	.write = sink_write,
 	.commit = sink_commit,
 	.abort = sink_abort,
+	.trust = sink_trust,
 };
 
 static int check_writable(const struct archive *a, struct oci_error *err)

@@ -8,12 +8,18 @@ void oci_tally_start(struct oci_tally *tally, const struct oci_descriptor *want)
 	oci_hash_init(&tally->hash, want->digest.alg ? want->digest.alg : OCI_SHA256);
 }
 
+void oci_tally_trust(struct oci_tally *tally)
+{
+	tally->trusted = true;
+}
+
 int oci_tally_add(struct oci_tally *tally, const void *data, size_t len, struct oci_error *err)
 {
 	if (len > tally->size_bytes - tally->seen_bytes)
 		return oci_fail(err, OCI_E_DIGEST, "content goes beyond its size of %" PRIu64 " bytes",
 			tally->size_bytes);
-	oci_hash_update(&tally->hash, data, len);
+	if (!tally->trusted)
+		oci_hash_update(&tally->hash, data, len);
 	tally->seen_bytes += len;
 	return 0;
 }
@@ -27,7 +33,10 @@ int oci_tally_check(struct oci_tally *tally, const struct oci_digest *digest, st
 	if (tally->seen_bytes != tally->size_bytes)
 		return oci_fail(err, OCI_E_DIGEST, "content ends after %" PRIu64 " of %" PRIu64 " bytes",
 			tally->seen_bytes, tally->size_bytes);
-	oci_hash_final(&tally->hash, &got);
+	if (tally->trusted)
+		got = *digest;
+	else
+		oci_hash_final(&tally->hash, &got);
 	if (tally->want.alg && oci_digest_equal(&got, digest))
 		want = &tally->want;
 	if (!oci_digest_equal(&got, want))

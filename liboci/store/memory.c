@@ -106,10 +106,16 @@ static int sink_commit(struct oci_sink *base, const struct oci_digest *digest, s
 	return 0;
 }
 
+static void sink_trust(struct oci_sink *base)
+{
+	oci_tally_trust(&((struct memory_sink *)base)->tally);
+}
+
 static const struct oci_sink_ops sink_ops = {
 	.write = sink_write,
 	.commit = sink_commit,
 	.abort = sink_abort,
+	.trust = sink_trust,
 };
 
 static struct oci_sink *memory_begin(struct oci_store *s, const struct oci_descriptor *want,

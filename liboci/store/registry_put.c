@@ -23,7 +23,7 @@
 
 struct put {
 	struct oci_registry *registry;
-	const struct oci_descriptor *want;
+	const struct oci_descriptor *want; /* its digest may come with the last byte: source.digest */
 	const atomic_int *cancel;
 	struct oci_upload_source source;
 	struct oci_upload_state state;
@@ -155,17 +155,25 @@ static int send_chunk(struct put *p, struct oci_error *err)
 	return 0;
 }
 
+/* The digest of the whole, from the rest of the bytes where it is not known yet. */
+static int learn_digest(struct put *p, struct oci_error *err)
+{
+	struct oci_upload_source *source = &p->source;
+
+	if (source->proven)
+		return 0;
+	if (oci_upload_source_seek(source, p->want->size_bytes, p->cancel, err) < 0)
+		return -1;
+	return oci_upload_source_prove(source, err);
+}
+
 static int close_session(struct put *p, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_http_response_clear) struct oci_http_response answer;
-	struct oci_upload_source *source = &p->source;
 
 	oci_http_response_init(&answer, OCI_SESSION_ANSWER_MAX);
 	p->request_bytes = 0;
-	if (!source->proven && (oci_upload_source_seek(source, p->want->size_bytes, p->cancel, err) < 0 ||
-				       oci_upload_source_prove(source, err) < 0))
-		return -1;
-	if (oci_session_close_url(&p->session, &p->want->digest, &p->url, err) < 0)
+	if (learn_digest(p, err) < 0 || oci_session_close_url(&p->session, &p->source.digest, &p->url, err) < 0)
 		return -1;
 	struct oci_http_request put = {
 		.method = "PUT", .url = p->url.data, .scope = p->registry->scope, .grace_ms = GRACE_MS,
@@ -186,7 +194,10 @@ static int send_whole(struct put *p, struct oci_error *err)
 	OCI_CLEANUP(oci_http_response_clear) struct oci_http_response answer;
 
 	oci_http_response_init(&answer, OCI_SESSION_ANSWER_MAX);
-	if (oci_session_close_url(&p->session, &p->want->digest, &p->url, err) < 0)
+	if (!p->want->digest.alg && learn_digest(p, err) < 0)
+		return -1;
+	if (oci_session_close_url(&p->session, p->want->digest.alg ? &p->want->digest : &p->source.digest, &p->url,
+		    err) < 0)
 		return -1;
 	struct oci_http_request put = {
 		.method = "PUT", .url = p->url.data, .scope = p->registry->scope, .grace_ms = GRACE_MS,
@@ -209,6 +220,16 @@ static void forget_session(struct put *p)
 	p->closing = false;
 }
 
+/* Nobody can have stored what has no name yet. */
+static int find_stored(struct put *p, struct oci_error *err)
+{
+	struct oci_descriptor d = *p->want;
+
+	if (p->source.proven)
+		d.digest = p->source.digest;
+	return d.digest.alg ? oci_registry_exists(p->registry, &d, &p->stored, err) : 0;
+}
+
 static int find_out(struct put *p, struct oci_error *err)
 {
 	uint64_t have = 0;
@@ -217,7 +238,7 @@ static int find_out(struct put *p, struct oci_error *err)
 	if (p->session.url && !p->whole && (known = oci_session_ask(&p->session, &have, err)) < 0)
 		return -1;
 	known = known && have <= p->want->size_bytes;
-	if ((p->closing || !known) && oci_registry_exists(p->registry, p->want, &p->stored, err) < 0)
+	if ((p->closing || !known) && find_stored(p, err) < 0)
 		return -1;
 	if (known) {
 		p->accepted_bytes = have;
@@ -399,8 +420,9 @@ int oci_registry_put(struct oci_store *s, const struct oci_descriptor *d, const 
 	oci_chunk_init(&p.chunk, &r->chunk_ceiling);
 	if (oci_upload_source_init(&p.source, content, d, observer, err) < 0)
 		return -1;
-	if (!p.whole)
-		oci_upload_state_open(&p.state, r->state_dir, oci_http_origin(r->http), r->repository, &d->digest);
+	const struct oci_digest *name = d->digest.alg ? &d->digest : content->identity;
+	if (!p.whole && name)
+		oci_upload_state_open(&p.state, r->state_dir, oci_http_origin(r->http), r->repository, name);
 	bool in_pieces = !p.whole;
 	if (adopt(&p, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_DEST);

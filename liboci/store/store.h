@@ -54,6 +54,9 @@ struct oci_sink_ops {
 	 * written; the sink checks it. */
 	int (*commit)(struct oci_sink *sink, const struct oci_digest *digest, struct oci_error *err);
 	void (*abort)(struct oci_sink *sink); /* frees the sink */
+	/* Before the first write, NULL where it does not hash: whoever writes has hashed
+	 * the same bytes on their way here, so that commit's digest is proven already. */
+	void (*trust)(struct oci_sink *sink);
 };
 
 /* Bytes that can be read again from any offset: what lets an upload go on
@@ -63,6 +66,12 @@ struct oci_content {
 	void *ctx;
 	const atomic_bool *unwanted; /* true: let go of it soon (OCI_E_CANCELLED), all is in vain; NULL: go on */
 	struct oci_digest_pool *pool; /* of threads that put one content each; NULL: it is hashed alone */
+	/* Content that hashes what its readers hand out, each byte once: its digest,
+	 * after the last. Who takes it does not hash again. NULL: who takes it hashes. */
+	int (*digest)(void *ctx, struct oci_digest *ret, struct oci_error *err);
+	/* Of content whose digest is not known yet: what it is made of, for the next
+	 * process to go on with its upload; NULL: that begins anew. */
+	const struct oci_digest *identity;
 };
 
 /* What is about to be sent. */
@@ -189,9 +198,9 @@ int oci_sink_commit(struct oci_sink *sink, const struct oci_digest *digest, stru
 void oci_sink_abort(struct oci_sink *sink);
 /* Is it known that it will not be taken? OCI_E_UNSUPPORTED; what is hearsay is a warning. */
 int oci_store_preflight(struct oci_store *s, const struct oci_store_load *load, struct oci_error *err);
-/* One blob, whose digest is known, from content that can be read again: hashed
- * on its way, and OCI_E_DIGEST (source side) when it is not what the digest
- * says. Does not ask whether it exists. Bytes are reported once, however often
+/* One blob, from content that can be read again: hashed on its way, and
+ * OCI_E_DIGEST (source side) when it is not what its digest says. Only content
+ * that hashes itself may leave that open (alg 0) until its end. Does not ask whether it exists. Bytes are reported once, however often
  * they are sent; a failure names the side it happened on. */
 int oci_store_put(struct oci_store *s, const struct oci_descriptor *d, const struct oci_content *content,
 	const struct oci_observer *observer, const atomic_int *cancel, struct oci_error *err);

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "core/digest_pool.h"
+#include "store/pump.h"
 
 #define BUFFER_BYTES (512 * OCI_KIB)
 
@@ -15,7 +16,8 @@ int oci_upload_source_init(struct oci_upload_source *source, const struct oci_co
 	*source = (struct oci_upload_source){
 		.content = content, .want = want, .observer = observer, .moved_ms = oci_clock_ms(),
 	};
-	oci_hash_init(&source->hash, want->digest.alg);
+	if (!content->digest)
+		oci_hash_init(&source->hash, want->digest.alg);
 	source->buffer = malloc(BUFFER_BYTES);
 	return source->buffer ? 0 : oci_fail_nomem(err);
 }
@@ -68,7 +70,8 @@ static void take_note(struct oci_upload_source *source, size_t len)
 	if (end <= source->hashed_bytes)
 		return;
 	size_t fresh = (size_t)(end - source->hashed_bytes);
-	update(source, source->buffer + (len - fresh), fresh);
+	if (!source->content->digest)
+		update(source, source->buffer + (len - fresh), fresh);
 	source->hashed_bytes = end;
 	source->moved_ms = oci_clock_ms();
 	oci_event_bytes(source->observer, fresh);
@@ -141,7 +144,6 @@ int oci_upload_source_prove(struct oci_upload_source *source, struct oci_error *
 {
 	char want[OCI_DIGEST_TEXT_MAX], got[OCI_DIGEST_TEXT_MAX];
 	uint64_t size_bytes = source->want->size_bytes;
-	struct oci_digest digest;
 
 	if (source->proven)
 		return 0;
@@ -155,11 +157,17 @@ int oci_upload_source_prove(struct oci_upload_source *source, struct oci_error *
 		return oci_fail_side(err, OCI_SIDE_SOURCE);
 	}
 	oci_reader_close(oci_steal(&source->reader));
-	oci_hash_final(&source->hash, &digest);
-	source->proven = oci_digest_equal(&digest, &source->want->digest);
+	if (source->content->digest) {
+		if (oci_content_prove(source->content, &source->want->digest, &source->digest, err) < 0)
+			return -1;
+		source->proven = true;
+		return 0;
+	}
+	oci_hash_final(&source->hash, &source->digest);
+	source->proven = oci_digest_equal(&source->digest, &source->want->digest);
 	if (source->proven)
 		return 0;
-	oci_fail(err, OCI_E_DIGEST, "content hashes to '%s' instead of '%s'", oci_digest_format(&digest, got),
+	oci_fail(err, OCI_E_DIGEST, "content hashes to '%s' instead of '%s'", oci_digest_format(&source->digest, got),
 		oci_digest_format(&source->want->digest, want));
 	return oci_fail_side(err, OCI_SIDE_SOURCE);
 }

@@ -8,7 +8,8 @@
  *
  * What lies before an offset and was not hashed yet (an upload of an earlier
  * process had sent it) is read and hashed on the way there. Bytes are reported
- * to the observer when they are hashed, so once each. A source that cannot
+ * to the observer when they are hashed, so once each. Content that hashes itself
+ * is not hashed here, and its digest may be unknown until it is proven. A source that cannot
  * begin at an offset (OCI_E_UNSUPPORTED, a registry without ranges) is read from
  * its beginning, and what is not wanted is passed over. Failures are the source
  * side's: OCI_E_DIGEST when the content is not what the descriptor says.
@@ -29,6 +30,7 @@ struct oci_upload_source {
 	uint64_t moved_ms;         /* when that grew last, or the start */
 	bool no_parts;             /* it can be read from its beginning alone */
 	bool proven;
+	struct oci_digest digest;  /* when proven */
 	unsigned char *buffer;
 };
 

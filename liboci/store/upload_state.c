@@ -1,12 +1,10 @@
 #include "store/upload_state.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/fs.h"
@@ -43,29 +41,6 @@ int oci_upload_state_open_dir(const char *path)
 	}
 	mkdir(made, 0700);
 	return oci_fs_open_dir(path, NULL);
-}
-
-static void sweep(int dir)
-{
-	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *list = copy >= 0 ? fdopendir(copy) : NULL;
-	time_t oldest = time(NULL) - STATE_LIFE_S;
-	struct dirent *entry;
-	struct stat st;
-
-	if (!list) {
-		if (copy >= 0)
-			close(copy);
-		return;
-	}
-	while ((entry = readdir(list))) {
-		if (!oci_str_starts(entry->d_name, STATE_PREFIX))
-			continue;
-		if (fstatat(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-		    st.st_mtime < oldest)
-			unlinkat(dir, entry->d_name, 0);
-	}
-	closedir(list);
 }
 
 /* A lock whose file was removed meanwhile guards nothing: somebody else's
@@ -111,7 +86,7 @@ void oci_upload_state_open(struct oci_upload_state *state, const char *dir, cons
 	state->dir = oci_upload_state_open_dir(dir);
 	if (state->dir < 0)
 		return;
-	sweep(state->dir);
+	oci_fs_remove_old(state->dir, STATE_PREFIX, STATE_LIFE_S);
 	state->lock = take_lock(state->dir, state->lock_name);
 	if (state->lock < 0) {
 		close(state->dir);
