@@ -164,7 +164,7 @@ def test_any_user_without_a_home_on_a_root_that_is_read_only(tmp_path, pushed, m
     for parent in tmp_path.parents:
         if parent.stat().st_uid == os.geteuid() and len(parent.parts) > 2:
             parent.chmod(parent.stat().st_mode | 0o011)
-    tmp_path.chmod(0o711)
+    tmp_path.chmod(0o755)  # of /mnt
     inner = (f"mount --bind {out} {out} && mount -o remount,ro,bind / && "
              f"exec setpriv --reuid 1000650000 --regid 0 --clear-groups --no-new-privs "
              f"env -i {Path(tool.binary()).resolve()} storage-initializer {uri(pushed)} {out}")
