@@ -13,6 +13,7 @@ Then `modelcar cp oci:LAYOUT:modelcar reg.example/tools/modelcar:0.1.0`, or skop
 SOURCE_DATE_EPOCH: the time in the image and the SBOM; 1970 otherwise.
 """
 import argparse
+import fcntl
 import gzip
 import hashlib
 import io
@@ -118,6 +119,13 @@ class Layout:
 
 def compile_modelcar(build: Path) -> Path:
     """A release build whose libraries lie beside it, so that it also runs in another Debian's image."""
+    build.mkdir(parents=True, exist_ok=True)
+    with open(build / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would undo each other's work
+        return compile_locked(build)
+
+
+def compile_locked(build: Path) -> Path:
     if not (build / "build.ninja").is_file():
         # An rpath, not a runpath: it has to serve the libraries' own libraries, too.
         flags = f"-Wl,--disable-new-dtags,-rpath,$ORIGIN/../{LIBRARIES.removeprefix('usr/')}"

@@ -13,6 +13,7 @@ import consumers
 import crashes
 import images
 import models
+import pods as kube
 import servers
 import tool
 
@@ -141,6 +142,30 @@ def fixture_for(kind):
 skopeo, podman, buildah, umoci, crane, containerd, kserve, olot = map(fixture_for, (
     consumers.Skopeo, consumers.Podman, consumers.Buildah, consumers.Umoci, consumers.Crane,
     consumers.Containerd, consumers.KServe, consumers.Olot))
+
+
+@pytest.fixture(scope="session")
+def container_images(scratch) -> Path:
+    """An OCI layout with the images of deploy/image: modelcar and base."""
+    layout = scratch / "images"
+    kube.build_images(layout)
+    return layout
+
+
+@pytest.fixture(scope="session")
+def pod_podman(container_images, podman):
+    if os.geteuid() != 0:
+        pytest.skip("absent: root, for pods with volumes")
+    kube.load_images(podman, container_images)
+    return podman
+
+
+@pytest.fixture
+def pods(pod_podman, tmp_path_factory):
+    """Plays pods of deploy/, and removes them and their volumes."""
+    made = kube.Pods(pod_podman, tmp_path_factory.mktemp("pods"))
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")
