@@ -320,7 +320,7 @@ static const struct opt_group groups[] = {
 };
 
 static const struct example examples[] = {
-	{"fill a volume once", "job --image reg.example/tools/modelcar:0.1.0 reg.example/models/qwen2:0.5b pvc://ml:models/qwen2"},
+	{"fill a volume once", "job --image reg.example/modelcar:1 reg.example/qwen2:1 pvc://models/q"},
 	{0},
 };
 

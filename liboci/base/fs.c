@@ -278,3 +278,22 @@ int oci_fs_open_parent(const char *path, char **name, struct oci_error *err)
 		*name = oci_steal(&last);
 	return fd;
 }
+
+char *oci_fs_follow(const char *path, struct oci_error *err)
+{
+	struct stat st;
+	char *real;
+
+	if (lstat(path, &st) < 0 || !S_ISLNK(st.st_mode)) {
+		real = strdup(path);
+		if (!real)
+			oci_fail_nomem(err);
+		return real;
+	}
+	real = realpath(path, NULL);
+	if (!real && errno == ENOENT)
+		oci_fail(err, OCI_E_NOT_FOUND, "'%s' is a link that leads nowhere; remove it or name another path", path);
+	else if (!real)
+		oci_fs_fail(err, errno, "follow link", path);
+	return real;
+}

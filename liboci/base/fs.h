@@ -85,6 +85,10 @@ void oci_fs_remove_old(int dir, const char *prefix, time_t life_s);
  * is the caller's to free. Returns the descriptor of the parent or -1. */
 int oci_fs_open_parent(const char *path, char **name, struct oci_error *err);
 
+/* A user's path, and where its last component is a link, what that leads to
+ * (OCI_E_NOT_FOUND: nothing is there). The caller's to free. */
+char *oci_fs_follow(const char *path, struct oci_error *err);
+
 /* Call `visit` for each entry below `dir`, parents first, names sorted by
  * bytes. `path` is relative to `dir`; `visit` returns 0 to go on (and down),
  * 1 to not go down, -1 to stop. Links are reported, not followed; an entry

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/workers.h"
 #include "engine/bundle_load_job.h"
+#include "store/ops.h"
 
 #define JOBS 4
 #define NAMED_MAX 4 /* blobs in one line of error */

@@ -7,6 +7,7 @@
 #include "base/workers.h"
 #include "core/digest_pool.h"
 #include "core/grow.h"
+#include "store/ops.h"
 
 #define JOBS 4
 #define ROUNDS_MAX 3

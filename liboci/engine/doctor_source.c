@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "http/client.h"
 #include "http/dial.h"
+#include "store/ops.h"
 
 #define DIAL_MS 10000
 

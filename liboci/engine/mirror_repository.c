@@ -7,6 +7,7 @@
 #include "base/workers.h"
 #include "engine/mirror_job.h"
 #include "engine/zarf.h"
+#include "store/ops.h"
 
 #define JOBS 4
 #define DIR_MODE 0755

@@ -10,6 +10,7 @@
 #include "base/workers.h"
 #include "core/mediatype.h"
 #include "engine/image.h"
+#include "store/ops.h"
 
 /* Smaller ones are read twice: that costs less than a transfer in vain. */
 #define AHEAD_MIN (4 * OCI_MIB)

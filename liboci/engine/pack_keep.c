@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "core/manifest.h"
 #include "core/mediatype.h"
+#include "store/ops.h"
 
 #define KEEP_TYPE "application/vnd.modelcar.checkpoint.v1"
 #define KEEP_BYTES OCI_GIB          /* a blob of this size is worth a manifest of its own */

@@ -32,24 +32,6 @@ static int open_parent(struct oci_place *place, const char *path, struct oci_err
 	return -1;
 }
 
-/* A link stands for what it leads to. */
-static char *resolve(const char *path, struct oci_error *err)
-{
-	struct stat st;
-	char *real;
-
-	if (lstat(path, &st) < 0 || !S_ISLNK(st.st_mode)) {
-		real = strdup(path);
-		if (!real)
-			oci_fail_nomem(err);
-		return real;
-	}
-	real = realpath(path, NULL);
-	if (!real)
-		oci_fail(err, OCI_E_OCCUPIED, "'%s' is a link that leads nowhere; remove it or name another path", path);
-	return real;
-}
-
 static int open_dir(struct oci_place *place, struct oci_error *err)
 {
 	struct oci_mount mount;
@@ -148,8 +130,10 @@ static int look_at(void *ctx, const char *path, const struct stat *st, struct oc
 int oci_place_open(const char *path, struct oci_place *ret, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_place_clear) struct oci_place place = OCI_PLACE_NONE;
-	oci_autofree char *real = resolve(path, err);
+	oci_autofree char *real = oci_fs_follow(path, err);
 
+	if (!real && err && err->code == OCI_E_NOT_FOUND)
+		err->code = OCI_E_OCCUPIED; /* a link is there, and stays */
 	if (!real || oci_str_set(&place.path, path, err) < 0 || open_parent(&place, real, err) < 0 ||
 		open_dir(&place, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_DEST);

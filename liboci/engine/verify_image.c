@@ -7,6 +7,7 @@
 #include "base/workers.h"
 #include "engine/image.h"
 #include "engine/scan.h"
+#include "store/ops.h"
 
 #define DEPTH_MAX 4
 

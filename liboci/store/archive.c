@@ -9,6 +9,7 @@
 #include "store/archive_out.h"
 #include "store/blob.h"
 #include "store/index.h"
+#include "store/ops.h"
 
 struct archive {
 	struct oci_store base;

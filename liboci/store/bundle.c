@@ -8,6 +8,7 @@
 #include "store/archive.h"
 #include "store/blob.h"
 #include "store/index.h"
+#include "store/ops.h"
 
 struct bundle {
 	struct oci_store base;

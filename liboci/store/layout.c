@@ -11,6 +11,7 @@
 #include "store/blob.h"
 #include "store/index.h"
 #include "store/layout_index.h"
+#include "store/ops.h"
 
 #define BLOBS_DIR_MAX sizeof "blobs/sha512"
 #define BLOB_PATH_MAX (BLOBS_DIR_MAX + OCI_DIGEST_TEXT_MAX)

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "store/blob.h"
 #include "store/index.h"
+#include "store/ops.h"
 
 struct blob {
 	struct blob *next;

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "core/mediatype.h"
+#include "store/ops.h"
 #include "store/store.h"
 
 #define FALLBACK_HEX_MAX 64

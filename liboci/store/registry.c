@@ -1,3 +1,4 @@
+#include "store/ops.h"
 #include "store/registry.h"
 
 #include <stdlib.h>

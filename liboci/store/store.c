@@ -1,3 +1,4 @@
+#include "store/ops.h"
 #include "store/store.h"
 
 #include <inttypes.h>

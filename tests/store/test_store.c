@@ -13,6 +13,7 @@
 #include "base/workers.h"
 #include "core/manifest.h"
 #include "core/mediatype.h"
+#include "store/ops.h"
 
 static void a_written_blob_reads_back(void **state)
 {

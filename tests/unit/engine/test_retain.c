@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "engine/retain.h"
+#include "store/ops.h"
 #include "graphs.h"
 
 #define DOCUMENT OCI_CLEANUP(oci_descriptor_clear) struct oci_descriptor

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "core/mediatype.h"
 #include "store/archive.h"
+#include "store/ops.h"
 
 static struct oci_store *open_archive(void **state, const char *name)
 {

@@ -17,6 +17,7 @@
 #include "core/mediatype.h"
 #include "store/index.h"
 #include "store/layout.h"
+#include "store/ops.h"
 
 struct place {
 	char path[64]; /* of a fresh directory */
