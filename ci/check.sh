@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every static check; a second or two. Each prints one line or what is wrong.
+# Every static check; a few seconds. Each prints one line or what is wrong.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
