@@ -130,7 +130,7 @@ static int run(const struct invocation *inv, struct oci_error *err)
 	struct oci_dir_options options;
 
 	common_dir_options(&flags->source, &options);
-	if (oci_dir_scan(inv->operands[0], &options, &dir, err) < 0 || oci_pack_inspect(&dir, &info, err) < 0)
+	if (oci_dir_scan(inv->operands[0], &options, &dir, err) < 0 || oci_pack_inspect(&dir, NULL, NULL, &info, err) < 0)
 		return -1;
 	if (!flags->output.json)
 		print_text(&dir, &info);

@@ -82,6 +82,8 @@ static int add_platform(struct oci_store *store, const char *name, const struct 
 		base->index = image.index;
 		base->has_index = true;
 		image.index = (struct oci_block_index){0};
+		if (oci_annotations_copy(&base->annotations, &image.manifest.annotations, err) < 0)
+			return -1;
 	}
 	return base->root.digest.alg ? 0 : oci_descriptor_copy(&base->root, &image.root, err);
 }
@@ -130,6 +132,7 @@ void oci_base_clear(struct oci_base *base)
 		clear_platform(&base->platforms[p]);
 	free(base->platforms);
 	oci_block_index_clear(&base->index);
+	oci_annotations_clear(&base->annotations);
 	oci_descriptor_clear(&base->root);
 	*base = (struct oci_base){0};
 }

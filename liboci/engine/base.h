@@ -23,6 +23,7 @@ struct oci_base {
 	size_t count;
 	bool has_index;
 	struct oci_block_index index;
+	struct oci_annotations annotations; /* of the first manifest, in our format */
 	struct oci_descriptor root;
 };
 

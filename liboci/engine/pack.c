@@ -5,35 +5,11 @@
 
 #include "base/clock.h"
 #include "base/cleanup.h"
-#include "base/fs.h"
 #include "base/workers.h"
 #include "engine/listing.h"
 #include "engine/pack_job.h"
 
 #define SEND_JOBS 4
-
-static ssize_t read_model(void *ctx, size_t i, uint64_t offset, void *data, size_t len, struct oci_error *err)
-{
-	const struct oci_dir *dir = ctx;
-	oci_autoclose int fd = oci_dir_open_file(dir, i, err);
-
-	if (fd < 0)
-		return -1;
-	return oci_fs_pread_full(fd, data, len, offset, err);
-}
-
-int oci_pack_inspect(const struct oci_dir *dir, struct oci_model_info *info, struct oci_error *err)
-{
-	oci_autofree struct oci_model_file *files = calloc(dir->count + 1, sizeof *files);
-	struct oci_model_tree tree = {
-		.files = files, .count = dir->count, .read = read_model, .ctx = (void *)dir};
-
-	if (!files)
-		return oci_fail_nomem(err);
-	for (size_t i = 0; i < dir->count; i++)
-		files[i] = (struct oci_model_file){dir->files[i].path, dir->files[i].size_bytes};
-	return oci_model_inspect(&tree, info, err);
-}
 
 static int check_findings(const struct pack_job *job, struct oci_error *err)
 {
@@ -68,10 +44,19 @@ static int check_count(size_t files, struct oci_error *err)
 		"put small ones into an archive or leave some out with --exclude", files, OCI_LISTING_FILES_MAX);
 }
 
+static int scan(struct pack_job *job, struct oci_error *err)
+{
+	if (oci_dir_scan(job->options->source, &job->options->dir, &job->dir, err) < 0)
+		return -1;
+	return check_count(job->dir.count, err);
+}
+
+/* After the base is known: what it has is not missing. */
 static int look_at_model(struct pack_job *job, struct oci_error *err)
 {
-	if (oci_dir_scan(job->options->source, &job->options->dir, &job->dir, err) < 0 ||
-		check_count(job->dir.count, err) < 0 || oci_pack_inspect(&job->dir, &job->info, err) < 0)
+	const struct oci_block_index *beside = job->base.has_index ? &job->base.index : NULL;
+
+	if (oci_pack_inspect(&job->dir, beside, job->options->prefix, &job->info, err) < 0)
 		return -1;
 	return check_findings(job, err);
 }
@@ -195,10 +180,10 @@ int oci_pack(const struct oci_pack_options *options, struct oci_pack_report *ret
 	pack_keep_init(&job.keep);
 	job.started_ns = oci_clock_wall_ns();
 	oci_scan_init(&job.scan, options->jobs, options->observer);
-	if (set_created(&job, err) < 0 || look_at_model(&job, err) < 0 || load_base(&job, err) < 0 ||
-		make_plan(&job, err) < 0 || pack_recall(&job, err) < 0 || open_target(&job, err) < 0 ||
-		pack_survey(&job, err) < 0 || pack_hash(&job, err) < 0 || pack_ahead(&job, err) < 0 ||
-		pack_describe(&job, err) < 0 || pack_send(&job, &report, err) < 0)
+	if (set_created(&job, err) < 0 || scan(&job, err) < 0 || load_base(&job, err) < 0 ||
+		look_at_model(&job, err) < 0 || make_plan(&job, err) < 0 || pack_recall(&job, err) < 0 ||
+		open_target(&job, err) < 0 || pack_survey(&job, err) < 0 || pack_hash(&job, err) < 0 ||
+		pack_ahead(&job, err) < 0 || pack_describe(&job, err) < 0 || pack_send(&job, &report, err) < 0)
 		return -1;
 	take_report(&job, &report);
 	*ret = report;

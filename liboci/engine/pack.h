@@ -22,6 +22,7 @@
 
 #include <stdatomic.h>
 
+#include "engine/block_index.h"
 #include "engine/compose.h"
 #include "model/detect.h"
 #include "source/dir.h"
@@ -81,5 +82,7 @@ int oci_pack(const struct oci_pack_options *options, struct oci_pack_report *ret
 void oci_pack_report_clear(struct oci_pack_report *report);
 
 /* What `check` does: scan and look, without packing. Findings are in *info;
- * fails only when the directory cannot be read. */
-int oci_pack_inspect(const struct oci_dir *dir, struct oci_model_info *info, struct oci_error *err);
+ * fails only when the directory cannot be read. What `beside` has below
+ * `prefix` counts as there (NULL: nothing, and at the root). */
+int oci_pack_inspect(const struct oci_dir *dir, const struct oci_block_index *beside, const char *prefix,
+	struct oci_model_info *info, struct oci_error *err);

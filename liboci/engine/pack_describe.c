@@ -8,6 +8,8 @@
 #include "base/cleanup.h"
 #include "core/mediatype.h"
 
+#define PARAMETERS "io.modelcar.model.parameters"
+
 static int compare_index_files(const void *a, const void *b)
 {
 	const struct oci_block_index_file *x = a, *y = b;
@@ -174,7 +176,38 @@ static int describe_index(struct pack_job *job, struct oci_error *err)
 	return oci_annotations_set(&own->descriptor.annotations, OCI_ANNOTATION_KIND, "index", err);
 }
 
-/* What the model says of itself, then what the user says. */
+/* What of a base image in our format describes its model. */
+static int annotate_from_base(struct pack_job *job, struct oci_error *err)
+{
+	static const char *const others[] = {"org.opencontainers.image.title", "org.opencontainers.image.licenses",
+		"org.opencontainers.image.source"};
+	struct oci_annotations *from = &job->base.annotations;
+
+	for (size_t i = 0; i < from->count; i++)
+		if (oci_str_starts(from->items[i].key, "io.modelcar.model.") &&
+			oci_annotations_set(&job->annotations, from->items[i].key, from->items[i].value, err) < 0)
+			return -1;
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+		const char *value = oci_annotations_get(from, others[i]);
+
+		if (value && oci_annotations_set(&job->annotations, others[i], value, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Of a model and its base: what was put on top of a known model tells of
+ * itself, not of the whole, unless it stands at the root. */
+static bool is_known(const struct pack_job *job, const char *key)
+{
+	const char *prefix = job->options->prefix;
+
+	return (prefix && *prefix && oci_annotations_get(&job->base.annotations, key)) ||
+		(strcmp(key, "io.modelcar.model.layout") == 0 && job->info.layout == OCI_MODEL_PLAIN &&
+			oci_annotations_get(&job->annotations, key));
+}
+
+/* What the base says, what the model says of itself, then what the user says. */
 static int annotate_image(struct pack_job *job, struct oci_error *err)
 {
 	const struct oci_model_info *info = &job->info;
@@ -193,10 +226,13 @@ static int annotate_image(struct pack_job *job, struct oci_error *err)
 	struct oci_annotations *a = &job->annotations;
 	char digest[OCI_DIGEST_TEXT_MAX];
 
+	if (annotate_from_base(job, err) < 0)
+		return -1;
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-		if (known[i].value && oci_annotations_set(a, known[i].key, known[i].value, err) < 0)
+		if (known[i].value && !is_known(job, known[i].key) &&
+			oci_annotations_set(a, known[i].key, known[i].value, err) < 0)
 			return -1;
-	if (info->parameters && set_number(a, "io.modelcar.model.parameters", info->parameters, err) < 0)
+	if (info->parameters && !is_known(job, PARAMETERS) && set_number(a, PARAMETERS, info->parameters, err) < 0)
 		return -1;
 	if (job->base_store && oci_annotations_set(a, "org.opencontainers.image.base.digest",
 				       oci_digest_format(&job->base.root.digest, digest), err) < 0)

@@ -184,6 +184,8 @@ static int inspect_files(struct inspection *in, struct oci_error *err)
 			in->named[i] && oci_str_ends(tree->files[i].path, ".safetensors");
 	for (size_t i = 0; i < tree->count; i++) {
 		char safe[OCI_STR_ESCAPE_MAX];
+		if (tree->files[i].elsewhere)
+			continue;
 		if (oci_file_kind_of(tree->files[i].path) == OCI_KIND_WEIGHTS &&
 			inspect_weights(in, i, err) < 0)
 			return oci_wrap(err, "'%s'", oci_str_escape(tree->files[i].path, safe));

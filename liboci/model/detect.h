@@ -39,6 +39,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -66,6 +67,7 @@ enum oci_file_kind oci_file_kind_of(const char *path);
 struct oci_model_file {
 	const char *path; /* relative, '/' */
 	uint64_t size_bytes;
+	bool elsewhere; /* it counts as there, but cannot be read: a base image has it */
 };
 
 struct oci_model_tree {

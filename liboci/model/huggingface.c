@@ -85,7 +85,7 @@ int oci_huggingface_read(const struct oci_model_tree *tree, struct oci_huggingfa
 	for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
 		struct oci_error cause = {0};
 		size_t i;
-		if (!oci_tree_find(tree, names[n], &i))
+		if (!oci_tree_find_readable(tree, names[n], &i))
 			continue;
 		if (read_config(tree, i, &config, &cause) == 0)
 			config.has_config = true;
@@ -219,7 +219,7 @@ int oci_huggingface_license(
 	size_t i;
 
 	oci_buf_init(&text, FRONT_MATTER_MAX);
-	if (!oci_tree_find(tree, "README.md", &i))
+	if (!oci_tree_find_readable(tree, "README.md", &i))
 		return 0;
 	if (oci_tree_read(tree, i, FRONT_MATTER_MAX, &text, err) < 0)
 		return -1;

@@ -122,7 +122,7 @@ static int find_unnamed(const struct oci_model_tree *tree, size_t index, bool *n
 
 	for (size_t i = 0; i < tree->count; i++) {
 		const char *path = tree->files[i].path;
-		if (named[i] || oci_tree_dir_len(path) != dir_len || strncmp(path, index_path, dir_len) != 0)
+		if (named[i] || tree->files[i].elsewhere || oci_tree_dir_len(path) != dir_len || strncmp(path, index_path, dir_len) != 0)
 			continue;
 		if (!row_text(path) || !oci_str_ends(path, suffix))
 			continue;
@@ -141,7 +141,7 @@ int oci_shards_check_indexes(
 		OCI_CLEANUP(index_clear)
 		struct index index = {.tree = tree, .file = i, .named = named, .info = info};
 		struct oci_error cause = {0};
-		if (!is_index(tree->files[i].path))
+		if (!is_index(tree->files[i].path) || tree->files[i].elsewhere)
 			continue;
 		named[i] = true;
 		if (read_index(&index, &cause) < 0 &&
@@ -149,7 +149,7 @@ int oci_shards_check_indexes(
 			return -1;
 	}
 	for (size_t i = 0; i < tree->count; i++) {
-		if (is_index(tree->files[i].path) && find_unnamed(tree, i, named, info, err) < 0)
+		if (is_index(tree->files[i].path) && !tree->files[i].elsewhere && find_unnamed(tree, i, named, info, err) < 0)
 			return -1;
 	}
 	return 0;

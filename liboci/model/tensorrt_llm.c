@@ -112,7 +112,7 @@ int oci_tensorrt_llm_inspect(
 	struct oci_error cause = {0};
 	size_t i;
 
-	if (!oci_tree_find(tree, CONFIG, &i))
+	if (!oci_tree_find_readable(tree, CONFIG, &i))
 		return 0;
 	if (read_config(tree, i, &engine, &cause) < 0)
 		return oci_info_find_cause(info, CONFIG, &cause, err);

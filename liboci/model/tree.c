@@ -34,6 +34,16 @@ bool oci_tree_find(const struct oci_model_tree *tree, const char *path, size_t *
 	return true;
 }
 
+bool oci_tree_find_readable(const struct oci_model_tree *tree, const char *path, size_t *ret)
+{
+	size_t i;
+
+	if (!oci_tree_find(tree, path, &i) || tree->files[i].elsewhere)
+		return false;
+	*ret = i;
+	return true;
+}
+
 bool oci_tree_has(const struct oci_model_tree *tree, const char *path)
 {
 	size_t i;

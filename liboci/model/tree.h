@@ -12,6 +12,7 @@
 #include "model/detect.h"
 
 bool oci_tree_find(const struct oci_model_tree *tree, const char *path, size_t *ret);
+bool oci_tree_find_readable(const struct oci_model_tree *tree, const char *path, size_t *ret); /* not elsewhere */
 bool oci_tree_has(const struct oci_model_tree *tree, const char *path);
 /* The files of a directory, and below it, stand in one row: the first of them
  * (`dir` without a final slash), or tree->count. */

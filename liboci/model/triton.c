@@ -208,7 +208,7 @@ int oci_triton_inspect_model(const struct oci_model_tree *tree, const char *dir,
 	struct oci_error cause = {0};
 	size_t i;
 
-	if (find_config(tree, dir, &i)) {
+	if (find_config(tree, dir, &i) && !tree->files[i].elsewhere) {
 		const char *path = tree->files[i].path;
 		if (read_config(tree, i, &config, &cause) < 0 &&
 			oci_info_find_cause(info, path, &cause, err) < 0)

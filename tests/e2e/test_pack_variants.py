@@ -102,6 +102,29 @@ def test_prefix_adds_a_triton_version_without_the_rest_on_disk(tmp_path, repo):
     assert any(layer["state"] != "new" for layer in run.json["layers"])
 
 
+def test_what_the_base_has_counts_when_a_model_is_looked_at(tmp_path):
+    whole = models.triton(tmp_path / "whole", models=("encoder",), versions=(1, 2))
+    layout = f"oci:{tmp_path}/l"
+    tool.ok("pack", whole, f"{layout}:v1")
+    update = models.write(tmp_path / "update", {"config.pbtxt": models.triton_config("encoder", [1, 2, 3])})
+    lacking = tool.fails(tool.SOURCE, "pack", update, f"{layout}:v2", "--onto", f"{layout}:v1", "--prefix", "encoder")
+    assert "version 3" in lacking.err
+    models.write(update, {"3/model.onnx": b"three"})
+    tool.ok("pack", update, f"{layout}:v2", "--onto", f"{layout}:v1", "--prefix", "encoder")
+    assert Layout(tmp_path / "l").manifest("v2")["annotations"]["io.modelcar.model.layout"] == "triton-repository"
+
+
+def test_a_model_on_top_of_its_own_image_is_still_described(tmp_path, own_model):
+    layout = f"oci:{tmp_path}/l"
+    tool.ok("pack", own_model, f"{layout}:v1")
+    change = models.write(tmp_path / "change", {"generation_config.json": "{}"})
+    tool.ok("pack", change, f"{layout}:v2", "--onto", f"{layout}:v1")
+    read = Layout(tmp_path / "l")
+    before, after = (read.manifest(tag)["annotations"] for tag in ("v1", "v2"))
+    base = after.pop("org.opencontainers.image.base.digest")
+    assert after == before and base == read.tagged("v1")
+
+
 @pytest.mark.parametrize("prefix", ["../up", "/abs", "a//b", "a/./b", ""])
 def test_a_prefix_that_leads_elsewhere_is_a_usage_error(tmp_path, model, prefix):
     tool.fails(tool.USAGE, "pack", model, f"oci:{tmp_path}/l:v1", "--prefix", prefix)
