@@ -12,6 +12,7 @@ import pytest
 import consumers
 import crashes
 import images
+import logins
 import models
 import pods as kube
 import servers
@@ -90,6 +91,21 @@ def start(tmp_path):
     yield begin
     for server in reversed(running):
         server.close()
+
+
+@pytest.fixture(scope="session")
+def basic(scratch):
+    """A registry for one user."""
+    server = servers.DockerRegistry(scratch / "basic", users=logins.USERS)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def home(tmp_path):
+    """The environment of a user with an empty home."""
+    (tmp_path / "home").mkdir()
+    return {"HOME": str(tmp_path / "home"), "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
 
 
 @pytest.fixture
