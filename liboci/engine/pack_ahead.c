@@ -81,13 +81,23 @@ static int look_at_written(struct pack_job *job, const char *tag, bool *any, str
 	return 0;
 }
 
+/* Where nothing can be remembered, a push that is killed would send what it had
+ * finished once more; unless the user wants no memory. */
+static bool may_go_ahead(const struct pack_job *job)
+{
+	const struct oci_pack_options *options = job->options;
+	bool unwanted = options->cache_dir && !*options->cache_dir;
+
+	return job->target && !options->dry_run && (job->cache.dir >= 0 || unwanted);
+}
+
 int pack_survey(struct pack_job *job, struct oci_error *err)
 {
 	const struct oci_pack_options *options = job->options;
 	const struct oci_strings *more = options->tags;
 	bool any = false;
 
-	if (!job->target || options->dry_run)
+	if (!may_go_ahead(job))
 		return 0;
 	if (look_at_written(job, options->target->tag, &any, err) < 0)
 		return -1;

@@ -60,7 +60,7 @@ def push(tmp_path, weights):
 
     class Push:
         state_dir = state
-        env = {"MODELCAR_STATE_DIR": str(state)}
+        env = {"MODELCAR_STATE_DIR": str(state), "XDG_CACHE_HOME": str(tmp_path / "cache")}
 
         tree = weights
 

@@ -82,7 +82,8 @@ def error_lines(result: Result) -> list[str]:
 def clean_env(extra: dict | None) -> dict:
     """The caller's environment without credentials and settings of the user at the keyboard."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("MODELCAR_", "DOCKER_", "REGISTRY_"))}
-    env.pop("XDG_RUNTIME_DIR", None)
+    for name in ("XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        env.pop(name, None)
     env["HOME"] = "/nonexistent"
     env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":detect_leaks=1:abort_on_error=0:exitcode=99"
     env["UBSAN_OPTIONS"] = "halt_on_error=1:print_stacktrace=1:exitcode=99"
