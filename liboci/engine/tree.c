@@ -96,10 +96,15 @@ static int remove_tree(int parent, const char *base, const char *path, struct oc
 {
 	char hidden[64], beside[OCI_RECORD_BESIDE_MAX];
 
+	/* A Triton model: by another name it would be another model. */
+	if (unlinkat(parent, oci_record_beside(base, beside), 0) == 0) {
+		remove_current(parent, base);
+		return oci_fs_remove_tree(parent, base, err);
+	}
+	if (errno != ENOENT)
+		return oci_fs_fail(err, errno, "remove the record of", path);
 	if (oci_fs_temp_name(STATE, ".part", hidden, sizeof hidden, err) < 0)
 		return -1;
-	if (unlinkat(parent, oci_record_beside(base, beside), 0) < 0 && errno != ENOENT)
-		return oci_fs_fail(err, errno, "remove the record of", path);
 	if (renameat(parent, base, parent, hidden) < 0)
 		return oci_fs_fail(err, errno, "remove", path);
 	remove_current(parent, base);

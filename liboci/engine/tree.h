@@ -15,7 +15,8 @@
 int oci_trees_find(int root, struct oci_strings *ret, struct oci_error *err);
 
 /* Out of sight by one rename, then with all that it holds and what pulls have staged
- * for it; its record, where that lies beside it, first. OCI_E_BUSY while a pull is at
- * work on it. Of a version that was "current" the link goes, too, and
- * so does a directory above that is empty then, but for `root`. */
+ * for it. A tree whose record lies beside it loses the record first and goes where it
+ * is: in a Triton repository no directory of ours may stand. Of a version that was
+ * "current" the link goes, too, and so does a directory above that is empty then, but
+ * for `root`. OCI_E_BUSY while a pull is at work on it. */
 int oci_tree_remove(int root, const char *path, struct oci_error *err);
