@@ -1,4 +1,5 @@
 """An SPDX 2.3 document from what dpkg knows of the files in an image."""
+import functools
 import hashlib
 import json
 import re
@@ -8,17 +9,27 @@ from pathlib import Path
 FIELDS = "${Package}\n${Version}\n${Architecture}\n${source:Package}\n${source:Version}\n${Maintainer}\n${Homepage}"
 
 
+def names_of(path: Path) -> set[str]:
+    """Since /usr was merged, dpkg may know a file by either name."""
+    names = {str(p) for p in (path, path.resolve())}
+    return names | {n.removeprefix("/usr") for n in names if n.startswith("/usr/")}
+
+
+@functools.cache
+def owners() -> dict[str, str]:
+    """Every file below a lib or bin directory that dpkg knows -> its package."""
+    run = subprocess.run(["dpkg", "-S", "*/lib*/*.so*", "*/bin/busybox"], capture_output=True, text=True)
+    lines = (line.rsplit(": ", 1) for line in run.stdout.splitlines())
+    return {path: packages.split(",")[0].strip() for packages, path in (l for l in lines if len(l) == 2)}
+
+
 def package_of(path: Path) -> str:
-    """The Debian package of a file; since /usr was merged, dpkg may know it by either name."""
+    """The Debian package of a file."""
     if path.name == "ca-certificates.crt":  # made from the package's files when it is installed
         return "ca-certificates"
-    real = path.resolve()
-    names = {str(p) for p in (path, real)}
-    names |= {n.removeprefix("/usr") for n in names if n.startswith("/usr/")}
-    for name in sorted(names):
-        run = subprocess.run(["dpkg", "-S", name], capture_output=True, text=True)
-        if run.returncode == 0:
-            return run.stdout.rsplit(": ", 1)[0].split(",")[0].strip()
+    for name in sorted(names_of(path)):
+        if name in owners():
+            return owners()[name]
     raise SystemExit(f"no Debian package has '{path}'")
 
 

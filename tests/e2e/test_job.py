@@ -1,0 +1,118 @@
+"""`modelcar job` prints what a cluster takes; deploy.sh returns the code of what ran there."""
+import os
+import subprocess
+
+import pytest
+import yaml
+
+import kustomize
+import tool
+from test_manifests import validate
+
+IMAGE = "reg.example/tools/modelcar:0.1.0"
+REF = "reg.example/models/qwen2_7b:v1"
+CLAIM = "pvc://ml:models/llm/qwen2"
+KUBECTL = """#!/bin/sh
+echo "$@" >>"$STATE/calls"
+case "$*" in
+*"create job"*) echo created ;;
+*Complete*) echo -n "$COMPLETE" ;;
+*Failed*) echo -n "$FAILED" ;;
+*exitCode*) echo -n "$CODE" ;;
+*message*) echo "$MESSAGE" ;;
+*"get pods"*) echo -n pod-1 ;;
+*logs*) echo "the log" ;;
+esac
+"""
+
+
+def job(*args) -> dict:
+    return yaml.safe_load(tool.ok("job", "--image", IMAGE, *args).out)
+
+
+@pytest.mark.parametrize("options", [(), ("--openshift",), ("--cron", "*/10 * * * *"), ("--suspend", "--secret", "s.x"),
+                                     ("--cron", "@daily", "--suspend", "--openshift"), ("--ca-config-map", "ca", "--plain-http"),
+                                     ("--publish", "version", "--name", "mine")])
+def test_what_is_printed_is_a_valid_manifest(options):
+    document = job(REF, CLAIM, *options)
+    validate(document)
+    assert document["kind"] == ("CronJob" if "--cron" in options else "Job")
+    assert document["metadata"]["namespace"] == "ml"
+
+
+def test_the_claim_is_mounted_where_pull_looks_for_it():
+    pod = job(REF, CLAIM, "--secret", "s")["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    assert container["args"][-2:] == [REF, CLAIM] and "--pvc-root=/pvc" in container["args"]
+    assert container["volumeMounts"][0]["mountPath"] == "/pvc/ml/models"
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == "models"
+
+
+def test_the_name_follows_from_the_job_and_stays_with_a_cron_job():
+    name = (lambda *a: job(*a)["metadata"]["name"])
+    assert name(REF, CLAIM) == name(REF, CLAIM) != name(REF.replace("v1", "v2"), CLAIM)
+    assert name(REF, CLAIM).startswith("pull-qwen2-7b-")
+    cron = ("--cron", "@daily")
+    assert name(REF, CLAIM, *cron) == name(REF.replace("v1", "v2"), CLAIM, *cron) != name(REF, CLAIM + "x", *cron)
+    assert len(name("reg.example/" + "x" * 200 + ":v1", CLAIM, *cron)) <= 52
+
+
+def test_openshift_gets_no_user():
+    context = job(REF, CLAIM, "--openshift")["spec"]["template"]["spec"]["securityContext"]
+    assert set(context) == {"runAsNonRoot", "seccompProfile"}
+
+
+def test_it_has_what_the_manifests_of_deploy_have():
+    base = next(d for d in kustomize.build(tool.ROOT / "deploy/populate/base") if d["kind"] == "Job")["spec"]
+    ours = job(REF, CLAIM)["spec"]
+    assert ours["podFailurePolicy"] == base["podFailurePolicy"] and ours["backoffLimit"] == base["backoffLimit"]
+    pod, base_pod = ours["template"]["spec"], base["template"]["spec"]
+    assert pod["securityContext"] == base_pod["securityContext"]
+    for key in ("securityContext", "resources"):
+        assert pod["containers"][0][key] == base_pod["containers"][0][key]
+
+
+@pytest.mark.parametrize("args", [("oci:/tmp/x:v1", CLAIM), (REF, "/data/x"), (REF, "pvc://models"), (REF, 'pvc://models/a"b'),
+                                  (REF, "pvc://models/$(HOME)"), ("--cron", "every; day", REF, CLAIM),
+                                  ("--name", "Not A Name", REF, CLAIM), ("--secret", "a\nb", REF, CLAIM)])
+def test_what_no_manifest_can_say_is_refused(args):
+    tool.fails(tool.USAGE, "job", "--image", IMAGE, *args)
+
+
+def test_the_image_must_be_named():
+    assert "--image" in tool.fails(tool.USAGE, "job", REF, CLAIM).err
+    tool.ok("job", REF, CLAIM, env={"MODELCAR_IMAGE": IMAGE})
+
+
+def test_pull_to_a_claim_from_outside_says_how(tmp_path):
+    assert f"modelcar job REF {CLAIM} | kubectl apply -f -" in tool.fails(tool.USAGE, "pull", REF, CLAIM).err
+
+
+def test_pull_makes_the_directories_of_a_claim(tmp_path, packed):
+    (tmp_path / "models").mkdir()
+    tool.ok("pull", "--pvc-root", tmp_path, f"oci:{packed}:v1", "pvc://models/a/b/c")
+    assert (tmp_path / "models/a/b/c/config.json").is_file()
+
+
+@pytest.mark.parametrize("complete, failed, code, want", [("True", "", "", 0), ("", "True", "30", 30), ("", "True", "", 1)])
+def test_deploy_sh_returns_the_exit_code(tmp_path, complete, failed, code, want):
+    """With a stand-in for kubectl, which answers as the API would."""
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(KUBECTL)
+    kubectl.chmod(0o755)
+    run = subprocess.run([tool.ROOT / "deploy/pipelines/deploy.sh", "ml"], capture_output=True, text=True, timeout=60,
+                         env={**os.environ, "KUBECTL": str(kubectl), "STATE": str(tmp_path), "COMPLETE": complete,
+                              "FAILED": failed, "CODE": code, "MESSAGE": '{"code":30}', "POLL_SECONDS": "0"})
+    assert run.returncode == want, run.stderr
+    assert "create job pull-model-" in (tmp_path / "calls").read_text()
+    assert want != 30 or '{"code":30}' in run.stderr
+
+
+def test_deploy_sh_gives_up_waiting_and_says_so(tmp_path):
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(KUBECTL)
+    kubectl.chmod(0o755)
+    run = subprocess.run([tool.ROOT / "deploy/pipelines/deploy.sh", "ml"], capture_output=True, text=True, timeout=60,
+                         env={**os.environ, "KUBECTL": str(kubectl), "STATE": str(tmp_path), "COMPLETE": "", "FAILED": "",
+                              "CODE": "", "MESSAGE": "", "TIMEOUT_SECONDS": "0"})
+    assert run.returncode == 41 and "still runs" in run.stderr
