@@ -184,7 +184,7 @@ static const struct opt_group groups[] = {
 static const struct example examples[] = {
 	{"as KServe runs it", "storage-initializer oci://reg.example/models/qwen2:0.5b /mnt/models"},
 	{"with KServe's own for the rest",
-		"storage-initializer --fallback /initializer hf://org/model /mnt/models"},
+		"storage-initializer --fallback /initializer hf://org/m /mnt/models"},
 	{0},
 };
 

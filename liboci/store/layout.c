@@ -164,11 +164,10 @@ static int sink_write(struct oci_sink *base, const void *data, size_t len, struc
 	struct layout_sink *sink = (struct layout_sink *)base;
 	uint64_t before = sink->tally.seen_bytes;
 	char size[OCI_STR_SIZE_MAX];
-	size_t done;
 
 	if (oci_tally_add(&sink->tally, data, len, err) < 0)
 		return -1;
-	done = sink->direct ? write_direct(sink, data, len) : 0;
+	size_t done = sink->direct ? write_direct(sink, data, len) : 0;
 	if (oci_fs_write_all(sink->fd, (const char *)data + done, len - done, err) < 0)
 		return oci_wrap(err, "blob of %s for the layout", oci_str_size(sink->tally.size_bytes, size));
 	/* The disk begins now, not at the closing fsync. */
