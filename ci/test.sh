@@ -21,6 +21,7 @@ export MODELCAR_SEED=${MODELCAR_SEED:-$(date -u +%Y%m%d)} PYTHONDONTWRITEBYTECOD
 broken=()
 wrap=() # a command that runs the tests
 parallel=() # of tests that mostly wait: many at once
+few=()      # of tests that work: as many as keep the processors busy while some wait
 
 say() { printf '\n== %s (%ss)\n' "$*" "$SECONDS"; }
 
@@ -84,7 +85,7 @@ thread_tests()
 }
 
 ci/deps.sh || exit 1
-"$python" -c "import xdist" 2>/dev/null && parallel=(-n 12)
+"$python" -c "import xdist" 2>/dev/null && parallel=(-n 12) few=(-n 3 --dist loadfile)
 mkdir -p "$results"
 rm -f "$results"/*.xml
 echo "MODELCAR_SEED=$MODELCAR_SEED"
@@ -96,7 +97,7 @@ step "build with AddressSanitizer and UndefinedBehaviorSanitizer" configure "$bu
 	-Dbuildtype=debugoptimized -Db_sanitize=address,undefined
 tests "C tests, sanitized" c-asan c_tests "$build-asan" --suite unit --suite store
 tests "end to end, sanitized" e2e-asan e2e "$build-asan" tests/e2e -m "not heavy" \
-	--ignore tests/e2e/test_faults.py --ignore-glob '*/test_crash*.py'
+	--ignore tests/e2e/test_faults.py --ignore-glob '*/test_crash*.py' "${few[@]}"
 tests "faults" e2e-faults e2e "$build" tests/e2e/test_faults.py tests/e2e/test_crash*.py "${parallel[@]}"
 tests "end to end, heavy data" e2e-heavy e2e "$build" tests/e2e -m heavy
 step "build with ThreadSanitizer" configure "$build-tsan" -Dbuildtype=debugoptimized -Db_sanitize=thread
