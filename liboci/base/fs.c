@@ -260,6 +260,7 @@ int oci_fs_open_parent(const char *path, char **name, struct oci_error *err)
 {
 	oci_autofree char *parent = entry_path(path, err);
 	oci_autofree char *last = NULL;
+	struct oci_error why = {0};
 	char *slash;
 	int fd;
 
@@ -273,9 +274,13 @@ int oci_fs_open_parent(const char *path, char **name, struct oci_error *err)
 		return oci_fail(err, OCI_E_USAGE, "path '%s' names no entry of a directory", path);
 	if (slash)
 		slash[slash == parent] = '\0'; /* "/name" is in "/" */
-	fd = oci_fs_open_dir(slash ? parent : ".", err);
+	fd = oci_fs_open_dir(slash ? parent : ".", &why);
+	if (fd < 0 && why.sys == EACCES) /* one that may be passed but not listed serves as well */
+		fd = open(slash ? parent : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0)
 		*name = oci_steal(&last);
+	else if (err)
+		*err = why;
 	return fd;
 }
 

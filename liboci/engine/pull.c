@@ -204,9 +204,11 @@ static int land_and_publish(struct pull_tree *t, struct oci_error *err)
 		    blocks && t->place.mode == OCI_PLACE_IN_PLACE, &t->stage, err) < 0)
 		return -1;
 	oci_stage_sweep(t->place.state, t->place.state_name, &t->stage, t->place.has_record);
-	if ((blocks ? pull_blocks(t, err) : take_streams(t, err)) < 0 || publish(t, err) < 0)
+	if ((blocks ? pull_blocks(t, err) : take_streams(t, err)) < 0 || (!t->report.unchanged && publish(t, err) < 0))
 		return give_up(t, err);
 	oci_stage_remove(&t->stage);
+	if (t->report.unchanged)
+		report_unchanged(t);
 	if (t->options->warm)
 		pull_warm(t);
 	return 0;

@@ -203,14 +203,31 @@ static int list(struct blocks *b, struct oci_error *err)
 
 	if (!mtimes || !digests || !numbers)
 		return oci_fail_nomem(err);
-	oci_event_phase(t->options->observer, "publish", 0, 0);
 	if (pull_seal(t, plan, mtimes, digests, err) < 0 || list_layers(t, plan, numbers, err) < 0)
 		return -1;
+	oci_event_phase(t->options->observer, "publish", 0, 0);
 	for (size_t i = 0; i < plan->file_count; i++)
 		if (list_file(t, plan, i, numbers, mtimes[i], &digests[i], err) < 0)
 			return -1;
 	oci_listing_sort(&t->listing);
 	return name_parts(t, plan, err);
+}
+
+/* The same files of the same image, whatever include and exclude say: nothing is to be done. */
+static bool is_there(const struct pull_tree *t, const struct oci_block_plan *plan)
+{
+	const struct oci_record *record = &t->place.records[0];
+
+	if (t->options->repair || !t->place.has_record || record->part || !oci_digest_equal(&record->root, &t->root.digest) ||
+		record->listing.count != plan->file_count)
+		return false;
+	for (size_t i = 0; i < plan->file_count; i++) {
+		const struct oci_listing_file *file = oci_listing_find(&record->listing, plan->files[i].file->path);
+
+		if (!file || !oci_record_holds(t->place.dir, file))
+			return false;
+	}
+	return true;
 }
 
 int pull_blocks(struct pull_tree *t, struct oci_error *err)
@@ -222,6 +239,10 @@ int pull_blocks(struct pull_tree *t, struct oci_error *err)
 		return oci_fail_side(err, OCI_SIDE_SOURCE);
 	if (b.plan.file_count == 0)
 		return oci_fail(err, OCI_E_NOT_FOUND, "no file matches --include and --exclude");
+	if (is_there(t, &b.plan)) {
+		t->report.unchanged = true;
+		return 0;
+	}
 	if (oci_journal_open(t->stage.fd, oci_stage_file_name(&t->stage, "journal", room), &t->image.descriptor.digest,
 		    t->image.index.chain_count, &b.journal, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_DEST);

@@ -28,7 +28,8 @@ struct pull_tree {
 
 /* Become the only writer of the place; waits for another one. */
 int pull_lease(struct pull_tree *t, struct oci_error *err);
-/* Fill listing and parts from blocks; the stage holds them, durable. */
+/* Fill listing and parts from blocks; the stage holds them, durable. Nothing but report.unchanged
+ * where they are at their place already. */
 int pull_blocks(struct pull_tree *t, struct oci_error *err);
 /* The old tree goes, so that the new one fits: files that no KEPT file of the plan is, after
  * the record. */

@@ -219,3 +219,30 @@ def test_repair_builds_bad_files_anew_and_writes_no_published_one(place, version
     tool.ok("verify", "--full", place / "m")
     assert "nothing was damaged" in tool.ok("repair", place / "m").err
     tool.fails(tool.NOT_FOUND, "repair", v1)
+
+
+def test_a_part_of_an_image_is_unchanged_as_well(place, versions):
+    one, _, _, _ = versions
+    tool.ok("pull", "--include", "*.json", one, place / "m")
+    before = (place / "m" / trees.RECORD).stat().st_ino
+    assert "unchanged" in tool.ok("pull", "--include", "*.json", one, place / "m").err
+    assert (place / "m" / trees.RECORD).stat().st_ino == before and names(place) == {"m"}
+    assert "unchanged" not in tool.ok("pull", one, place / "m").err
+
+
+def test_the_parent_need_not_be_readable(mounted, second_file_system, versions, unprivileged):
+    """A volume below a directory that may be passed only."""
+    if not unprivileged:
+        pytest.skip("absent: the right to become another user")
+    second_file_system.chmod(0o755)
+    layout = shutil.copytree(versions[0][4:].rsplit(":", 1)[0], second_file_system / "parent-layout")
+    passage = second_file_system / "passage"
+    (passage / "m").mkdir(parents=True)
+    subprocess.run(["mount", "--bind", mounted, passage / "m"], check=True)
+    try:
+        mounted.chmod(0o777)
+        passage.chmod(0o711)
+        tool.ok("pull", f"oci:{layout}:v1", passage / "m", binary_path=tool.release_binary(), **unprivileged)
+        trees.assert_same(versions[1], passage / "m")
+    finally:
+        subprocess.run(["umount", "-l", passage / "m"], check=True)
