@@ -12,6 +12,7 @@
 #include "http/retry.h"
 
 #define TOKENS_MAX 16
+#define REFUSED_MAX 2 /* fresh tokens, one after the other */
 #define TOKEN_LIFE_S 60
 #define TOKEN_LIFE_MAX_S 86400
 #define TOKEN_ANSWER_MAX OCI_MIB
@@ -19,8 +20,10 @@
 
 struct token {
 	char *scope;
-	char *value; /* "Bearer …" */
+	char *value; /* "Bearer …"; NULL: to be fetched */
 	uint64_t renew_ms;
+	bool proven;      /* the registry has taken it */
+	unsigned refused; /* in a row, none of them proven */
 };
 
 struct oci_auth {
@@ -333,7 +336,7 @@ static int fetch_token(struct oci_auth *auth, const char *scope, struct token *r
 static struct token *find_token(struct oci_auth *auth, const char *scope)
 {
 	for (size_t i = 0; i < TOKENS_MAX; i++)
-		if (auth->tokens[i].value && strcmp(auth->tokens[i].scope, scope) == 0)
+		if (auth->tokens[i].scope && strcmp(auth->tokens[i].scope, scope) == 0)
 			return &auth->tokens[i];
 	return NULL;
 }
@@ -345,6 +348,7 @@ static struct token *token_slot(struct oci_auth *auth, const char *scope, struct
 	if (!token) {
 		token = &auth->tokens[auth->next++ % TOKENS_MAX];
 		wipe(&token->value);
+		token->refused = 0;
 		if (oci_str_set(&token->scope, scope, err) < 0)
 			return NULL;
 	}
@@ -377,7 +381,7 @@ static int bearer(struct oci_auth *auth, const char *scope, uint64_t since_ms, s
 {
 	struct token *token = find_token(auth, scope);
 
-	if (!token || oci_clock_ms() >= token->renew_ms) {
+	if (!token || !token->value || oci_clock_ms() >= token->renew_ms) {
 		struct token fresh = {0};
 		if (fetch_once(auth, scope, since_ms, &fresh, err) < 0)
 			return -1;
@@ -389,6 +393,7 @@ static int bearer(struct oci_auth *auth, const char *scope, uint64_t since_ms, s
 		wipe(&token->value);
 		token->value = fresh.value;
 		token->renew_ms = fresh.renew_ms;
+		token->proven = false;
 	}
 	return oci_buf_puts(out, token->value, err);
 }
@@ -407,6 +412,17 @@ int oci_auth_header(struct oci_auth *auth, const char *scope, struct oci_buf *ou
 	return rc;
 }
 
+void oci_auth_prove(struct oci_auth *auth, const char *scope, const char *sent)
+{
+	pthread_mutex_lock(&auth->lock);
+	struct token *token = find_token(auth, scope);
+	if (token && token->value && strcmp(sent, token->value) == 0) {
+		token->proven = true;
+		token->refused = 0;
+	}
+	pthread_mutex_unlock(&auth->lock);
+}
+
 static int accept_challenge(struct oci_auth *auth, const char *scope, const char *sent,
 	struct oci_challenge *c, struct oci_error *err)
 {
@@ -421,8 +437,12 @@ static int accept_challenge(struct oci_auth *auth, const char *scope, const char
 	if (!c->bearer && strcmp(sent, auth->basic) == 0)
 		return oci_fail(err, OCI_E_AUTH, "user name or password is wrong; log in again");
 	/* another thread may have renewed it meanwhile */
-	if (token && strcmp(sent, token->value) == 0)
+	if (token && token->value && strcmp(sent, token->value) == 0) {
 		wipe(&token->value);
+		token->refused = token->proven ? 0 : token->refused + 1;
+	}
+	if (token && token->refused >= REFUSED_MAX)
+		return oci_fail(err, OCI_E_AUTH, "it refuses the tokens of its own token service; log in again");
 	oci_challenge_clear(&auth->challenge);
 	auth->challenge = *c;
 	*c = (struct oci_challenge){0};

@@ -41,6 +41,9 @@ int oci_auth_header(struct oci_auth *auth, const char *scope, struct oci_buf *ou
 
 /* The registry answered 401 with these WWW-Authenticate headers to a request
  * with `sent` as Authorization. 0: ask oci_auth_header() and send again;
- * OCI_E_AUTH: there is nothing better to send. */
+ * OCI_E_AUTH: there is nothing better to send, or two fresh tokens were refused,
+ * one after the other. */
 int oci_auth_answer(struct oci_auth *auth, const char *scope, const char *sent,
 	const struct oci_strings *challenges, struct oci_error *err);
+/* The registry took what was sent: a later 401 means that it has expired. */
+void oci_auth_prove(struct oci_auth *auth, const char *scope, const char *sent);

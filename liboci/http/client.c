@@ -234,6 +234,8 @@ static int ask(struct oci_http_exchange *x, struct oci_buf *sent, struct oci_err
 			return -1;
 	if (x->own_origin && x->headers_in)
 		look_at(x);
+	if (x->own_origin && x->headers_in && r->scope && sent->len && x->status != 401)
+		oci_auth_prove(x->http->auth, r->scope, sent->data);
 	return 0;
 }
 

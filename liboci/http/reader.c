@@ -122,7 +122,7 @@ static int fail_status(struct http_reader *r, struct oci_error *err)
 	if (r->x.hops > 0 && (answer.status == 400 || answer.status == 401 || answer.status == 403))
 		return oci_http_fail(&r->request, err, r->wants_login ? OCI_E_AUTH : OCI_E_NETWORK,
 			"status %d from '%s', where the registry points", answer.status, r->x.url.origin);
-	if (answer.status == 416 && r->request.range)
+	if (answer.status == 416)
 		return oci_http_fail(&r->request, err, OCI_E_NETWORK, "no such range, in a blob that has it");
 	return oci_http_expect(&r->request, &answer, 200, err);
 }

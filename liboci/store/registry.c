@@ -175,8 +175,13 @@ static int describe(const struct oci_http_response *answer, const char *name, st
 	OCI_CLEANUP(oci_descriptor_clear) struct oci_descriptor d = {0};
 	struct oci_descriptor typed = {.media_type = answer->content_type};
 	const struct oci_buf *body = &answer->body;
-	struct oci_digest ignored;
+	struct oci_digest promised, named;
+	bool by_digest = strchr(name, ':') != NULL;
 
+	/* bytes that changed on the way are no malformed manifest */
+	if ((answer->content_digest && check_digest(answer->content_digest, body, &promised, err) < 0) ||
+	    (by_digest && check_digest(name, body, &named, err) < 0))
+		return -1;
 	/* a content type that says nothing leaves the word to the document */
 	bool known = answer->content_type && oci_registry_is_document(&typed);
 	const char *type = known ? answer->content_type : NULL;
@@ -184,10 +189,8 @@ static int describe(const struct oci_http_response *answer, const char *name, st
 		return -1;
 	if (oci_descriptor_of(manifest.media_type, body->data, body->len, &d, err) < 0)
 		return -1;
-	if (answer->content_digest && check_digest(answer->content_digest, body, &ignored, err) < 0)
-		return -1;
-	if (strchr(name, ':') && check_digest(name, body, &d.digest, err) < 0)
-		return -1;
+	if (by_digest)
+		d.digest = named;
 	oci_descriptor_clear(ret);
 	*ret = d;
 	d = (struct oci_descriptor){0};

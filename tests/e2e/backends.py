@@ -68,10 +68,13 @@ class Memory:
         if x.kind == "token":
             return self.token(x)
         if self.guarded and x.kind != "elsewhere" and x.headers.get("Authorization", "") not in self.tokens:
-            realm = f'Bearer realm="http://{x.server.host}/token",service="test",scope="repository:{x.repo}:pull,push"'
-            return Answer.error(401, "UNAUTHORIZED", WWW_Authenticate=realm)
+            return self.challenge(x)
         known = getattr(self, f"{x.method.lower()}_{x.kind}", None)
         return known(x) if known else Answer.error(404, "UNSUPPORTED")
+
+    def challenge(self, x) -> Answer:
+        realm = f'Bearer realm="http://{x.server.host}/token",service="test",scope="repository:{x.repo}:pull,push"'
+        return Answer.error(401, "UNAUTHORIZED", WWW_Authenticate=realm)
 
     def token(self, x) -> Answer:
         self.tokens_asked += 1

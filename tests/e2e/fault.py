@@ -98,6 +98,8 @@ class Server:
 
     def __init__(self, backend):
         self.backend, self.closing, self.lock = backend, threading.Event(), threading.Lock()
+        self.tokens_before = 0  # the fault, of a fault that refuses them
+        self.door = threading.Lock()  # one at a time, where a fault wants that
         self.log: list[tuple[str, str, str]] = []
         self.fault, self.skip, self.left, self.fired = None, 0, 0, 0
         self.elsewhere, self.leaked = 0, []  # requests behind a redirect, and the credentials that came along

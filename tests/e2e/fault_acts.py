@@ -1,5 +1,6 @@
 """What a fault does with an exchange: cut it, delay it, or answer something else."""
 import gzip
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -60,6 +61,16 @@ def no_keep_alive(x: Exchange) -> None:
     """The connection ends behind a whole answer that promised to keep it."""
     x.send(x.proceed())
     x.reset()
+
+
+def alone(x: Exchange) -> None:
+    """Who comes while another is served is turned away."""
+    if not x.server.door.acquire(blocking=False):
+        return x.reset()
+    try:
+        x.send(x.proceed())
+    finally:
+        x.server.door.release()
 
 
 def stall_first(seconds: float) -> Act:
@@ -150,10 +161,16 @@ def whole(x: Exchange) -> None:
     x.send(x.proceed())
 
 
-def other_start(x: Exchange) -> None:
-    answer = x.proceed()
-    size = len(answer.body)
-    x.send(replace(answer, headers={**answer.headers, "Content-Range": f"bytes 1-{size}/{size + 1}"}))
+def other_range(by: int, longer_by: int) -> Act:
+    """A Content-Range that begins elsewhere, or is of another whole."""
+    def act(x: Exchange) -> None:
+        answer = x.proceed()
+        named = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.headers.get("Content-Range", ""))
+        if named:
+            first, last, size = map(int, named.groups())
+            answer.headers["Content-Range"] = f"bytes {first + by}-{last + by}/{size + longer_by}"
+        x.send(answer)
+    return act
 
 
 def multipart(x: Exchange) -> None:
@@ -210,6 +227,15 @@ def is_read(x: Exchange) -> bool:
     return x.method == "GET" and x.kind in ("blob", "elsewhere")
 
 
+def only_login(x: Exchange) -> None:
+    """Every token is refused, good ones too."""
+    backend = x.server.backend
+    if x.server.fired == 1:
+        x.server.tokens_before = backend.tokens_asked
+    assert backend.tokens_asked <= x.server.tokens_before + 2, "token after token is fetched"
+    x.send(backend.challenge(x))
+
+
 def forget_tokens(x: Exchange) -> None:
     x.server.backend.tokens.clear()
     x.send(x.proceed())
@@ -234,6 +260,15 @@ def behind(x: Exchange) -> None:
 def gone_after_commit(x: Exchange) -> None:
     x.proceed()
     x.reset()
+
+
+def late_after_commit(seconds: float) -> Act:
+    return lambda x: (x.proceed(), x.stall(seconds), x.reset())
+
+
+def mounted_nothing(x: Exchange) -> None:
+    """The registry says that the blob is mounted, and it is not there."""
+    x.send(Answer(201, {"Location": f"/v2/{x.repo}/blobs/{x.query['mount']}"}))
 
 
 def not_mounted(x: Exchange) -> None:

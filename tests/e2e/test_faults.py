@@ -1,4 +1,4 @@
-"""Every behaviour of faults.py, against pull or push: right bytes, or the promised exit code and nothing left."""
+"""Every behaviour of faults.py, against pull, push and copy: right bytes, or the promised exit code and nothing left."""
 import os
 import shutil
 import zlib
@@ -10,7 +10,7 @@ import images
 import models
 import tool
 import trees
-from backends import PASSWORD, USER, Memory, Upstream
+from backends import PASSWORD, USER, Memory, Upstream, digest_of
 from fault import Server
 from servers import write_authfile
 
@@ -78,6 +78,14 @@ class Faulty:
         trees.assert_same(tree, self.dest)
 
 
+    def check_copy(self, source: str, target: Server) -> None:
+        """From `source` to `target`, one of which is the faulty one."""
+        result = self.run("cp", source, f"{target.host}/{REPOSITORY}:v1")
+        if result.code:
+            assert (REPOSITORY, "v1") not in target.backend.manifests, str(result)
+            tool.ok("cp", source, f"{target.host}/{REPOSITORY}:v1", "--authfile", self.authfile)
+
+
 @each(WHERE["pull"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_pull_gets_over_it_or_says_why_not(tmp_path, small, stored, fault, seed):
@@ -91,6 +99,39 @@ def test_a_pull_gets_over_it_or_says_why_not(tmp_path, small, stored, fault, see
 def test_a_push_gets_over_it_or_says_why_not(tmp_path, small, fault, seed):
     with Server(Memory(fault.guarded)) as server:
         Faulty(tmp_path, server, fault, seed).check_push(small)
+
+
+def assert_copied(stored, target: Server) -> None:
+    there, layout = target.backend, trees.Layout(stored)
+    document = layout.document(layout.tagged("v1"))
+    assert digest_of(there.manifests[REPOSITORY, "v1"][1]) == layout.tagged("v1")
+    for digest in (d["digest"] for d in document["manifests"]):
+        assert there.manifests[REPOSITORY, digest][1] == layout.blob_path(digest).read_bytes()
+        manifest = layout.document(digest)
+        for blob in [manifest["config"], *manifest["layers"]]:
+            assert there.blobs[blob["digest"]] == layout.blob_path(blob["digest"]).read_bytes()
+
+
+@each(WHERE["pull"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_copy_gets_over_its_source_or_says_why_not(tmp_path, stored, fault, seed):
+    with Server(Memory(fault.guarded)) as source, Server(Memory()) as target:
+        source.backend.load(stored, REPOSITORY)
+        faulty = Faulty(tmp_path, source, fault, seed)
+        if "tag moved" in fault.name:  # what is copied is what was resolved
+            faulty.run("cp", faulty.ref, f"{target.host}/{REPOSITORY}:v1")
+        else:
+            faulty.check_copy(faulty.ref, target)
+        assert_copied(stored, target)
+
+
+@each(WHERE["push"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_copy_gets_over_its_destination_or_says_why_not(tmp_path, stored, fault, seed):
+    with Server(Memory()) as source, Server(Memory(fault.guarded)) as target:
+        source.backend.load(stored, REPOSITORY)
+        Faulty(tmp_path, target, fault, seed).check_copy(f"{source.host}/{REPOSITORY}:v1", target)
+        assert_copied(stored, target)
 
 
 @each(faults.MOUNTS)

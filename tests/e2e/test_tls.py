@@ -1,10 +1,16 @@
 """Certificates: where they may come from, and what is said when one is wrong."""
 import os
+import random
+import socket
+import ssl
+import threading
 
 import pytest
 
+import models
 import tool
 import trees
+from cutter import Cutter
 from servers import Authority, DockerRegistry
 
 
@@ -117,3 +123,66 @@ def test_ipv6_with_tls(tmp_path, start, authority, model):
     tool.ok("pack", model, server.ref("a/tiny:v1"), *flags)
     tool.ok("pull", server.ref("a/tiny:v1"), tmp_path / "out", *flags)
     trees.assert_same(model, tmp_path / "out")
+
+
+def test_a_certificate_that_changes_in_mid_pull_ends_it(tmp_path, start, secure, authority):
+    """Nobody else goes on where the registry was."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/big.bin").write_bytes(random.Random(models.SEED).randbytes(12 << 20))
+    tool.ok("pack", tmp_path / "tree", secure.ref("a/big:v1"), "--ca-file", authority.certificate)
+    other = Authority(tmp_path / "other")
+    imposter = start(DockerRegistry, "imposter", authority=other)
+
+    def swap_at_the_second_cut() -> int:
+        way.upstream = imposter.port if way.cuts else way.upstream
+        return 3 << 20
+
+    way = Cutter(secure.port, cut_after=swap_at_the_second_cut, answers=True)
+    try:
+        result = tool.fails(tool.TLS, "pull", way.ref("a/big:v1"), tmp_path / "out", "--ca-file", authority.certificate)
+    finally:
+        way.close()
+    assert "not trusted" in result.err and not (tmp_path / "out").exists()
+
+
+def serve_tls(context: ssl.SSLContext, seen: list) -> socket.socket:
+    """Shakes hands with whoever comes, and notes the protocol that both chose, or that there was none."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            try:
+                with context.wrap_socket(client, server_side=True) as wrapped:
+                    seen.append(wrapped.selected_alpn_protocol())
+            except OSError as error:
+                seen.append(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return listener
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_2], ids=["1.0", "1.2"])
+def test_tls_of_yesterday_is_not_spoken_and_http_2_not_offered(authority, version):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("DEFAULT@SECLEVEL=0")
+    context.load_cert_chain(*authority.issue(f"old{version.value}"))
+    context.minimum_version = context.maximum_version = version
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    seen: list = []
+    with serve_tls(context, seen) as listener:
+        code = tool.TLS if version == ssl.TLSVersion.TLSv1 else tool.NETWORK
+        tool.fails(code, "ls", f"127.0.0.1:{listener.getsockname()[1]}/a/x:v1", "--ca-file", authority.certificate)
+        listener.shutdown(socket.SHUT_RDWR)
+    assert seen and "h2" not in seen
+
+
+def test_a_name_with_a_dead_address_is_reached_at_its_other(start, authority, model):
+    """localhost is 127.0.0.1, where nobody listens, and ::1."""
+    if not os.path.exists("/proc/net/if_inet6") or "::1" not in open("/etc/hosts").read():
+        pytest.skip("absent: IPv6")
+    server = start(DockerRegistry, "six", address="::1")
+    tool.ok("pack", model, f"localhost:{server.port}/a/tiny:v1")

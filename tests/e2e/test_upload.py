@@ -13,6 +13,7 @@ import models
 import tool
 import trees
 from cutter import Cutter, at_random
+from front import Front
 from servers import Distribution, DockerRegistry
 
 MIB = 2**20
@@ -190,6 +191,15 @@ def test_a_server_that_ends_every_request_after_seconds_gets_all(tmp_path, weigh
     way = cutter(rate=20 * MIB, seconds=1)
     push.ok(way.ref("a/m:v1"))
     check_content(tmp_path, weights, server.ref("a/m:v1"))
+
+
+def test_a_small_blob_that_is_too_large_for_one_request_goes_in_pieces(tmp_path, start, registry, repo):
+    (tmp_path / "tree").mkdir()
+    tree = write_files(tmp_path / "tree", (MIB // 2,))
+    front = start(Front, "front", target=registry.host, rule=lambda seen: (
+        (413, {}, b"") if int(seen.headers.get("Content-Length", 0)) > MIB // 4 else None))
+    tool.ok("pack", tree, f"{repo.replace(registry.host, front.host)}:v1")
+    check_content(tmp_path, tree, f"{repo}:v1")
 
 
 def test_it_gives_up_when_nothing_moves_for_the_time_allowed(server, cutter, push):
