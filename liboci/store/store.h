@@ -35,10 +35,10 @@
 #include "core/descriptor.h"
 #include "core/manifest.h"
 #include "core/reference.h"
+#include "store/content.h"
 #include "stream/reader.h"
 
 struct oci_rate;
-struct oci_digest_pool;
 
 struct oci_store {
 	const struct oci_store_ops *ops; /* store/ops.h */
@@ -57,21 +57,6 @@ struct oci_sink_ops {
 	/* Before the first write, NULL where it does not hash: whoever writes has hashed
 	 * the same bytes on their way here, so that commit's digest is proven already. */
 	void (*trust)(struct oci_sink *sink);
-};
-
-/* Bytes that can be read again from any offset: what lets an upload go on
- * after a cut. Nobody has to verify them: who takes them does. */
-struct oci_content {
-	struct oci_reader *(*open)(void *ctx, uint64_t offset, struct oci_error *err);
-	void *ctx;
-	const atomic_bool *unwanted; /* true: let go of it soon (OCI_E_CANCELLED), all is in vain; NULL: go on */
-	struct oci_digest_pool *pool; /* of threads that put one content each; NULL: it is hashed alone */
-	/* Content that hashes what its readers hand out, each byte once: its digest,
-	 * after the last. Who takes it does not hash again. NULL: who takes it hashes. */
-	int (*digest)(void *ctx, struct oci_digest *ret, struct oci_error *err);
-	/* Of content whose digest is not known yet: what it is made of, for the next
-	 * process to go on with its upload; NULL: that begins anew. */
-	const struct oci_digest *identity;
 };
 
 /* What is about to be sent. */

@@ -4,7 +4,6 @@
  *
  * A registry is given by STORE_REGISTRY=host:port/repository; each test has a
  * repository of its own below it. */
-#include "content.h"
 #include "place.h"
 
 #include <stdio.h>
@@ -485,8 +484,6 @@ int main(int argc, char **argv)
 		T(referrers_are_those_of_the_tag_that_stands_for_them),
 		T(referrers_are_added_to_those_that_are_known),
 		T(blobs_are_written_in_parallel),
-		T(content_may_bring_its_digest_at_its_end),
-		T(content_that_proves_to_be_other_is_refused),
 	};
 
 	if (argc != 2) {

@@ -1,9 +1,8 @@
-#include "content.h"
+#include "place.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "place.h"
 
 /* Content that says itself what it hashes to. */
 struct proven {
@@ -37,7 +36,7 @@ static struct oci_content proven_init(struct proven *c, size_t len, unsigned see
 }
 
 /* Small, as a registry takes in one request, and larger than a piece of a pump. */
-void content_may_bring_its_digest_at_its_end(void **state)
+static void content_may_bring_its_digest_at_its_end(void **state)
 {
 	struct place *p = *state;
 	const size_t sizes[] = {1, 70000, OCI_MIB, 3 * OCI_MIB + 17};
@@ -55,7 +54,7 @@ void content_may_bring_its_digest_at_its_end(void **state)
 	}
 }
 
-void content_that_proves_to_be_other_is_refused(void **state)
+static void content_that_proves_to_be_other_is_refused(void **state)
 {
 	struct place *p = *state;
 	struct proven c;
@@ -72,4 +71,25 @@ void content_that_proves_to_be_other_is_refused(void **state)
 	assert_int_equal(oci_store_put(p->store, &d, &content, NULL, NULL, &p->err), -1);
 	assert_fails(p, OCI_E_DIGEST);
 	free(c.data);
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		T(content_may_bring_its_digest_at_its_end),
+		T(content_that_proves_to_be_other_is_refused),
+	};
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: %s memory|layout|archive|bundle|registry\n", argv[0]);
+		return 2;
+	}
+	set_kind(argv[1]);
+	if (strcmp(argv[1], "registry") == 0 && !getenv("STORE_REGISTRY")) {
+		fprintf(stderr, "STORE_REGISTRY is not set\n");
+		return 77;
+	}
+	return cmocka_run_group_tests_name(argv[1], tests, NULL, NULL);
 }
