@@ -104,11 +104,13 @@ static int make_plan(struct pack_job *job, struct oci_error *err)
 }
 
 /* A dry run looks at the destination but does not make it. */
-static int open_target(struct pack_job *job, struct oci_error *err)
+int pack_open_target(struct pack_job *job, struct oci_error *err)
 {
 	enum oci_store_mode mode = job->options->dry_run ? OCI_STORE_READ : OCI_STORE_WRITE;
 	struct oci_error failure = {0};
 
+	if (job->target)
+		return 0;
 	job->target = oci_store_open(job->options->target, mode, job->options->store, &failure);
 	if (job->target || (job->options->dry_run && failure.code == OCI_E_NOT_FOUND))
 		return 0;
@@ -182,8 +184,8 @@ int oci_pack(const struct oci_pack_options *options, struct oci_pack_report *ret
 	oci_scan_init(&job.scan, options->jobs, options->observer);
 	if (set_created(&job, err) < 0 || scan(&job, err) < 0 || load_base(&job, err) < 0 ||
 		look_at_model(&job, err) < 0 || make_plan(&job, err) < 0 || pack_recall(&job, err) < 0 ||
-		open_target(&job, err) < 0 || pack_survey(&job, err) < 0 || pack_hash(&job, err) < 0 ||
-		pack_ahead(&job, err) < 0 || pack_describe(&job, err) < 0 || pack_send(&job, &report, err) < 0)
+		pack_survey(&job, err) < 0 || pack_hash(&job, err) < 0 || pack_ahead(&job, err) < 0 ||
+		pack_describe(&job, err) < 0 || pack_open_target(&job, err) < 0 || pack_send(&job, &report, err) < 0)
 		return -1;
 	take_report(&job, &report);
 	*ret = report;

@@ -88,7 +88,20 @@ static bool may_go_ahead(const struct pack_job *job)
 	const struct oci_pack_options *options = job->options;
 	bool unwanted = options->cache_dir && !*options->cache_dir;
 
-	return job->target && !options->dry_run && (job->cache.dir >= 0 || unwanted);
+	return !options->dry_run && (job->cache.dir >= 0 || unwanted);
+}
+
+static bool is_candidate(const struct pack_job *job, size_t i)
+{
+	return !job->layers[i].digest.alg && !job->layers[i].hinted && job->plan.layers[i].size_bytes >= AHEAD_MIN;
+}
+
+static bool has_candidates(const struct pack_job *job)
+{
+	for (size_t i = 0; i < job->plan.count; i++)
+		if (is_candidate(job, i))
+			return true;
+	return false;
 }
 
 int pack_survey(struct pack_job *job, struct oci_error *err)
@@ -97,8 +110,10 @@ int pack_survey(struct pack_job *job, struct oci_error *err)
 	const struct oci_strings *more = options->tags;
 	bool any = false;
 
-	if (!may_go_ahead(job))
+	if (!may_go_ahead(job) || !has_candidates(job))
 		return 0;
+	if (pack_open_target(job, err) < 0)
+		return -1;
 	if (look_at_written(job, options->target->tag, &any, err) < 0)
 		return -1;
 	for (size_t i = 0; more && i < more->count; i++)
@@ -109,8 +124,7 @@ int pack_survey(struct pack_job *job, struct oci_error *err)
 	if (!any)
 		look_at_others(job);
 	for (size_t i = 0; i < job->plan.count; i++)
-		job->layers[i].ahead = !job->layers[i].digest.alg && !job->layers[i].hinted &&
-			job->plan.layers[i].size_bytes >= AHEAD_MIN;
+		job->layers[i].ahead = is_candidate(job, i);
 	return 0;
 }
 
@@ -142,7 +156,6 @@ static int send_ahead(struct oci_worker *worker, size_t item, struct oci_error *
 		return -1;
 	d.digest = layer->digest;
 	layer->sent = true;
-	pack_remember(job, number);
 	pack_keep_add(job, &d, true);
 	oci_event_done(job->options->observer, title, planned->size_bytes, "sent");
 	return 0;

@@ -63,6 +63,8 @@ struct pack_job {
 	struct oci_documents documents;
 };
 
+/* The destination, unless it is open already. A dry run does not make it. */
+int pack_open_target(struct pack_job *job, struct oci_error *err);
 /* Before anything is read: what is known of the layers, from the cache. */
 int pack_recall(struct pack_job *job, struct oci_error *err);
 /* Which layers are believed to be new at the destination, so that they are sent

@@ -133,8 +133,10 @@ static int taped_digest(void *ctx, struct oci_digest *ret, struct oci_error *err
 
 	if (layer->tape.done != source->job->plan.layers[source->layer].size_bytes)
 		return oci_fail(err, OCI_E_BUG, "the digest of a layer before its end");
-	if (!layer->digest.alg)
+	if (!layer->digest.alg) {
 		oci_block_index_tape_final(&layer->tape, &layer->digest);
+		pack_remember(source->job, source->layer); /* before the destination may have it */
+	}
 	*ret = layer->digest;
 	return 0;
 }

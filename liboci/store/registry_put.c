@@ -50,6 +50,19 @@ struct put {
 
 /* bytes on their way */
 
+/* From then on the upload goes by its digest, so that who knows that finds it. */
+static int prove(struct put *p, struct oci_error *err)
+{
+	bool proven = p->source.proven;
+
+	if (oci_upload_source_prove(&p->source, err) < 0)
+		return -1;
+	if (!proven && !p->want->digest.alg)
+		oci_upload_state_rename(&p->state, oci_http_origin(p->registry->http), p->registry->repository,
+			&p->source.digest);
+	return 0;
+}
+
 static int pour(struct put *p, struct oci_http_upload *up, struct oci_error *err)
 {
 	while (p->sent_bytes < p->request_bytes && !oci_http_upload_refused(up)) {
@@ -58,7 +71,7 @@ static int pour(struct put *p, struct oci_http_upload *up, struct oci_error *err
 		if (n < 0 || oci_store_check_wanted(p->source.content, NULL, err) < 0)
 			return -1;
 		bool last = p->source.position == p->want->size_bytes;
-		if (last && oci_upload_source_prove(&p->source, err) < 0)
+		if (last && prove(p, err) < 0)
 			return -1;
 		if (oci_http_upload_write(up, data, (size_t)n, err) < 0)
 			return -1;
@@ -164,7 +177,7 @@ static int learn_digest(struct put *p, struct oci_error *err)
 		return 0;
 	if (oci_upload_source_seek(source, p->want->size_bytes, p->cancel, err) < 0)
 		return -1;
-	return oci_upload_source_prove(source, err);
+	return prove(p, err);
 }
 
 static int close_session(struct put *p, struct oci_error *err)

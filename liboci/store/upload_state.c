@@ -151,6 +151,27 @@ void oci_upload_state_remove(const struct oci_upload_state *state)
 		unlinkat(state->dir, state->name, 0);
 }
 
+void oci_upload_state_rename(struct oci_upload_state *state, const char *host, const char *repository,
+	const struct oci_digest *digest)
+{
+	struct oci_upload_state named = *state;
+
+	if (state->dir < 0)
+		return;
+	choose_names(&named, host, repository, digest);
+	named.lock = take_lock(named.dir, named.lock_name);
+	if (named.lock < 0) {
+		/* somebody else sends this very blob, and has the name */
+		oci_upload_state_remove(state);
+		oci_upload_state_close(state);
+		return;
+	}
+	renameat(state->dir, state->name, named.dir, named.name);
+	unlinkat(state->dir, state->lock_name, 0);
+	close(state->lock);
+	*state = named;
+}
+
 void oci_upload_state_forget(const char *dir, const char *host, const char *repository,
 	const struct oci_digest *digest)
 {

@@ -45,6 +45,10 @@ void oci_upload_state_save(const struct oci_upload_state *state, const char *ses
 void oci_upload_state_remove(const struct oci_upload_state *state);
 void oci_upload_state_close(struct oci_upload_state *state);
 
+/* The digest of what is under way has become known: from now on it goes by that. */
+void oci_upload_state_rename(struct oci_upload_state *state, const char *host, const char *repository,
+	const struct oci_digest *digest);
+
 /* The blob is stored already: what a killed process may have left goes. */
 void oci_upload_state_forget(const char *dir, const char *host, const char *repository,
 	const struct oci_digest *digest);
