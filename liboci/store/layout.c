@@ -11,15 +11,12 @@
 #include "store/blob.h"
 #include "store/index.h"
 #include "store/layout_index.h"
+#include "store/layout_root.h"
 #include "store/ops.h"
 
-#define BLOBS_DIR_MAX sizeof "blobs/sha512"
-#define BLOB_PATH_MAX (BLOBS_DIR_MAX + OCI_DIGEST_TEXT_MAX)
+#define BLOB_PATH_MAX (OCI_LAYOUT_BLOBS_MAX + OCI_DIGEST_TEXT_MAX)
 #define ZOT_DIR ".uploads"
-#define BLOB_PREFIX ".blob"
-#define LAYOUT_PREFIX ".layout"
 #define FLUSH_BYTES (8 * OCI_MIB)
-#define INDEX_PREFIX ".modelcar" /* of what oci_fs_write_file() makes */
 #define DIRECT_MIN (64 * OCI_MIB)
 #define DIRECT_ALIGN 4096
 #define DIR_MODE 0755
@@ -30,6 +27,8 @@ struct layout {
 	enum oci_store_mode mode;
 	int root;
 	bool lists_all; /* manifests without a tag, too */
+	char *made;     /* the directory, where this process made it; NULL: it was there */
+	atomic_bool named; /* something in it has a name now */
 };
 
 struct layout_sink {
@@ -43,8 +42,6 @@ struct layout_sink {
 	char temp[OCI_TEMP_NAME_MAX]; /* "" when it is no more */
 };
 
-static const enum oci_digest_alg algs[] = {OCI_SHA256, OCI_SHA512};
-
 static int root_of(struct oci_store *s)
 {
 	return ((struct layout *)s)->root;
@@ -57,21 +54,15 @@ static int pass(struct oci_error *err, const struct oci_error *why)
 	return -1;
 }
 
-static const char *blobs_dir(enum oci_digest_alg alg, char out[BLOBS_DIR_MAX])
-{
-	snprintf(out, BLOBS_DIR_MAX, "blobs/%s", oci_digest_alg_name(alg));
-	return out;
-}
-
 /* Open what is stored under a digest: a regular file, no link. */
 static int open_blob(int root, const struct oci_digest *digest, uint64_t *size_bytes, struct oci_error *err)
 {
 	oci_autoclose int fd = -1;
 	struct oci_error why = {0};
-	char dir[BLOBS_DIR_MAX], hex[OCI_DIGEST_TEXT_MAX], path[BLOB_PATH_MAX];
+	char dir[OCI_LAYOUT_BLOBS_MAX], hex[OCI_DIGEST_TEXT_MAX], path[BLOB_PATH_MAX];
 	struct stat st;
 
-	snprintf(path, sizeof path, "%s/%s", blobs_dir(digest->alg, dir), oci_digest_hex(digest, hex));
+	snprintf(path, sizeof path, "%s/%s", oci_layout_blobs(digest->alg, dir), oci_digest_hex(digest, hex));
 	fd = oci_fs_open_beneath(root, path, O_RDONLY | O_NONBLOCK, 0, &why);
 	if (fd < 0 && why.code == OCI_E_NOT_FOUND)
 		return oci_blob_fail_missing(digest, err);
@@ -214,14 +205,14 @@ static const struct oci_sink_ops sink_ops = {
 
 static int sink_create(struct layout_sink *sink, int root, enum oci_digest_alg alg, struct oci_error *err)
 {
-	char dir[BLOBS_DIR_MAX];
+	char dir[OCI_LAYOUT_BLOBS_MAX];
 
-	if (oci_fs_mkdirs_beneath(root, blobs_dir(alg, dir), DIR_MODE, err) < 0)
+	if (oci_fs_mkdirs_beneath(root, oci_layout_blobs(alg, dir), DIR_MODE, err) < 0)
 		return -1;
 	sink->dir = oci_fs_open_dir_beneath(root, dir, err);
 	if (sink->dir < 0)
 		return -1;
-	sink->fd = oci_temp_file(sink->dir, BLOB_PREFIX, FILE_MODE, sink->temp, err);
+	sink->fd = oci_temp_file(sink->dir, OCI_LAYOUT_BLOB_PREFIX, FILE_MODE, sink->temp, err);
 	if (sink->fd >= 0 && sink->tally.size_bytes >= DIRECT_MIN)
 		set_direct(sink, true);
 	return sink->fd < 0 ? -1 : 0;
@@ -290,24 +281,6 @@ static int layout_referrers(struct oci_store *s, const struct oci_digest *subjec
 	return oci_index_referrers(s, &index, subject, size_of, ret, known, err);
 }
 
-static int sync_blobs(int root, struct oci_error *err)
-{
-	for (size_t i = 0; i < sizeof algs / sizeof *algs; i++) {
-		oci_autoclose int dir = -1;
-		struct oci_error why = {0};
-		char name[BLOBS_DIR_MAX];
-
-		dir = oci_fs_open_dir_beneath(root, blobs_dir(algs[i], name), &why);
-		if (dir < 0 && why.code == OCI_E_NOT_FOUND)
-			continue;
-		if (dir < 0)
-			return pass(err, &why);
-		if (oci_fs_sync(dir, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 static int layout_tag(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
 	struct oci_error *err)
 {
@@ -319,7 +292,10 @@ static int layout_tag(struct oci_store *s, const struct oci_descriptor *d, const
 	if (!exists)
 		return oci_blob_fail_missing(&d->digest, err);
 	/* What the name leads to must not be lost where the name survives. */
-	return sync_blobs(root, err) < 0 ? -1 : oci_layout_change(root, d, tag, err);
+	if (oci_layout_sync_blobs(root, err) < 0 || oci_layout_change(root, d, tag, err) < 0)
+		return -1;
+	atomic_store(&((struct layout *)s)->named, true);
+	return 0;
 }
 
 static int layout_untag(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
@@ -336,15 +312,20 @@ static int layout_finish(struct oci_store *s, struct oci_error *err)
 	if (((struct layout *)s)->mode != OCI_STORE_WRITE)
 		return 0;
 	blobs = oci_fs_open_dir_beneath(root, "blobs", err);
-	if (blobs < 0 || sync_blobs(root, err) < 0 || oci_fs_sync(blobs, err) < 0)
+	if (blobs < 0 || oci_layout_sync_blobs(root, err) < 0 || oci_fs_sync(blobs, err) < 0)
 		return -1;
 	return oci_fs_sync(root, err);
 }
 
 static void layout_close(struct oci_store *s)
 {
-	close(root_of(s));
-	free(s);
+	struct layout *l = (struct layout *)s;
+
+	if (l->made && !atomic_load(&l->named))
+		oci_layout_forsake(l->made, l->root);
+	close(l->root);
+	free(l->made);
+	free(l);
 }
 
 static const struct oci_store_ops layout_ops = {
@@ -361,123 +342,6 @@ static const struct oci_store_ops layout_ops = {
 	.close = layout_close,
 };
 
-/* A directory that holds somebody's files does not become a layout. */
-static int refuse_foreign(void *ctx, const char *path, const struct stat *st, struct oci_error *err)
-{
-	static const char *const harmless[] = {"blobs", OCI_LAYOUT_INDEX_FILE, OCI_LAYOUT_FILE, "lost+found"};
-	char shown[OCI_STR_ESCAPE_MAX];
-
-	for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
-		if (strcmp(path, harmless[i]) == 0)
-			return 1;
-	if (path[0] == '.')
-		return 1;
-	return oci_fail(err, OCI_E_OCCUPIED, "holds '%s' and is not an OCI layout",
-		oci_str_escape(path, shown));
-}
-
-/* The file is locked by its inode, so of several writers that create it the
- * first wins and nobody replaces it. */
-static int create_layout_file(int root, struct oci_error *err)
-{
-	static const char text[] = OCI_LAYOUT_TEXT;
-	struct oci_error why = {0};
-	char temp[OCI_TEMP_NAME_MAX];
-
-	if (oci_fs_walk(root, refuse_foreign, NULL, err) < 0 ||
-		oci_fs_temp_name(LAYOUT_PREFIX, ".part", temp, sizeof temp, err) < 0 ||
-		oci_fs_write_file(root, temp, text, strlen(text), FILE_MODE, true, err) < 0)
-		return -1;
-	if (oci_fs_rename_new(root, temp, root, OCI_LAYOUT_FILE, &why) == 0)
-		return 0;
-	unlinkat(root, temp, 0);
-	return why.code == OCI_E_OCCUPIED ? 0 : pass(err, &why);
-}
-
-static int has_file(int root, const char *name, bool *ret, struct oci_error *err)
-{
-	struct stat st;
-
-	*ret = fstatat(root, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
-	if (!*ret && errno != ENOENT)
-		return oci_fail_sys(err, errno, OCI_E_IO, "stat '%s'", name);
-	return 0;
-}
-
-/* What writers that were killed have left. */
-static void sweep(int root)
-{
-	oci_temp_sweep(root, INDEX_PREFIX);
-	oci_temp_sweep(root, LAYOUT_PREFIX);
-	for (size_t i = 0; i < sizeof algs / sizeof *algs; i++) {
-		oci_autoclose int dir = -1;
-		char name[BLOBS_DIR_MAX];
-
-		dir = oci_fs_open_dir_beneath(root, blobs_dir(algs[i], name), NULL);
-		if (dir >= 0)
-			oci_temp_sweep(dir, BLOB_PREFIX);
-	}
-}
-
-static int prepare(int root, struct oci_error *err)
-{
-	oci_autoclose int lock = -1;
-	char dir[BLOBS_DIR_MAX];
-	bool there = false;
-
-	if (has_file(root, OCI_LAYOUT_FILE, &there, err) < 0 || (!there && create_layout_file(root, err) < 0))
-		return -1;
-	lock = oci_layout_lock(root, err);
-	if (lock < 0 || oci_fs_mkdirs_beneath(root, blobs_dir(OCI_SHA256, dir), DIR_MODE, err) < 0 ||
-		has_file(root, OCI_LAYOUT_INDEX_FILE, &there, err) < 0)
-		return -1;
-	if (faccessat(root, dir, W_OK | X_OK, AT_EACCESS) < 0)
-		return oci_fail_sys(err, errno, OCI_E_PERM, "write below '%s'", dir);
-	sweep(root);
-	if (there)
-		return 0;
-	return oci_fs_write_file(root, OCI_LAYOUT_INDEX_FILE, OCI_INDEX_EMPTY_TEXT, strlen(OCI_INDEX_EMPTY_TEXT),
-		FILE_MODE, true, err);
-}
-
-static int check(int root, struct oci_error *err)
-{
-	OCI_CLEANUP(oci_buf_clear) struct oci_buf text;
-	bool there = false;
-
-	oci_buf_init(&text, OCI_MIB);
-	if (oci_layout_read(root, OCI_LAYOUT_FILE, &text, err) < 0 || oci_index_check_layout(&text, err) < 0 ||
-		has_file(root, OCI_LAYOUT_INDEX_FILE, &there, err) < 0)
-		return -1;
-	return there ? 0 : oci_fail(err, OCI_E_FORMAT, "has no '%s': not an OCI layout", OCI_LAYOUT_INDEX_FILE);
-}
-
-static int create_root(const char *path, struct oci_error *err)
-{
-	oci_autofree char *name = NULL;
-	oci_autoclose int parent = oci_fs_open_parent(path, &name, err);
-
-	if (parent < 0)
-		return -1;
-	if (mkdirat(parent, name, DIR_MODE) == 0)
-		return oci_fs_sync(parent, err);
-	if (errno != EEXIST)
-		return oci_fs_fail(err, errno, "make directory", path);
-	return 0;
-}
-
-static int open_root(const char *path, enum oci_store_mode mode, struct oci_error *err)
-{
-	oci_autoclose int root = -1;
-
-	if (mode == OCI_STORE_WRITE && create_root(path, err) < 0)
-		return -1;
-	root = oci_fs_open_dir(path, err);
-	if (root < 0 || (mode == OCI_STORE_WRITE && prepare(root, err) < 0) || check(root, err) < 0)
-		return -1;
-	return oci_steal_fd(&root);
-}
-
 struct oci_store *oci_store_layout(const char *path, enum oci_store_mode mode, bool lists_all, struct oci_error *err)
 {
 	struct layout *l = calloc(1, sizeof *l);
@@ -489,7 +353,7 @@ struct oci_store *oci_store_layout(const char *path, enum oci_store_mode mode, b
 	}
 	l->base.ops = &layout_ops;
 	l->mode = mode;
-	l->root = open_root(path, mode, err);
+	l->root = oci_layout_open_root(path, mode, &l->made, err);
 	if (l->root < 0) {
 		free(l);
 		oci_wrap(err, "layout '%s'", oci_str_escape(path, shown));
