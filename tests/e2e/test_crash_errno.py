@@ -26,6 +26,7 @@ ERRORS = {
     "renameat2": {"EINVAL": 0, "ENOSYS": 0},
     "link": {"EMLINK": 0, "EPERM": 0, "EXDEV": 0, "EOPNOTSUPP": 0},
     "symlink": {"EPERM": READ_ONLY, "ENOSPC": NO_SPACE},
+    "unlink": {"EPERM": READ_ONLY, "EIO": IO},
     "mkdir": {"ENOSPC": NO_SPACE, "EDQUOT": NO_SPACE, "EMLINK": IO, "EACCES": READ_ONLY},
     "chmod": {"EPERM": READ_ONLY, "EROFS": READ_ONLY},
     "utimes": {"EPERM": READ_ONLY},
