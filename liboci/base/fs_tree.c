@@ -15,6 +15,16 @@
 
 #define NAMES_MAX 10000000 /* in one directory */
 
+/* Across mounts: no link is in the way here. */
+static int fail_rename(struct oci_error *err, int sys, const char *to)
+{
+	char safe[OCI_STR_ESCAPE_MAX];
+
+	if (sys != EXDEV)
+		return oci_fs_fail(err, sys, "rename to", to);
+	return oci_fail_sys(err, sys, OCI_E_IO, "cannot rename to '%s'", oci_str_escape(to, safe));
+}
+
 int oci_fs_rename_new(int from_dir, const char *from, int to_dir, const char *to, struct oci_error *err)
 {
 	struct stat st;
@@ -22,13 +32,13 @@ int oci_fs_rename_new(int from_dir, const char *from, int to_dir, const char *to
 	if (renameat2(from_dir, from, to_dir, to, RENAME_NOREPLACE) == 0)
 		return 0;
 	if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
-		return oci_fs_fail(err, errno, "rename to", to);
+		return fail_rename(err, errno, to);
 	if (fstatat(to_dir, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return oci_fs_fail(err, EEXIST, "rename to", to);
 	if (errno != ENOENT)
 		return oci_fs_fail(err, errno, "look at", to);
 	if (renameat(from_dir, from, to_dir, to) < 0)
-		return oci_fs_fail(err, errno, "rename to", to);
+		return fail_rename(err, errno, to);
 	return 0;
 }
 
@@ -156,10 +166,14 @@ static int remove_entry(int dir, const char *name, unsigned depth, struct oci_er
 {
 	if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
 		return 0;
-	if (errno != EISDIR && errno != EPERM)
-		return oci_fs_fail(err, errno, "remove", name);
+	int sys = errno;
+
+	if (sys != EISDIR && sys != EPERM)
+		return oci_fs_fail(err, sys, "remove", name);
 	if (unlinkat(dir, name, AT_REMOVEDIR) == 0)
 		return 0;
+	if (errno == ENOTDIR) /* a file, and it was the file's own EPERM */
+		return oci_fs_fail(err, sys, "remove", name);
 	if (remove_content(dir, name, depth, err) < 0)
 		return -1;
 	if (unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT)

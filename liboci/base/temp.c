@@ -124,7 +124,11 @@ static int sweep_entry(void *ctx, const char *name, const struct stat *st, struc
 	const struct sweep *sweep = ctx;
 	oci_autoclose int fd = -1;
 
-	if (!is_temp(name, sweep->prefix) || !(S_ISDIR(st->st_mode) || S_ISREG(st->st_mode)))
+	if (!is_temp(name, sweep->prefix))
+		return 1;
+	if (S_ISLNK(st->st_mode) && time(NULL) > st->st_mtime + SECONDS_TO_LOCK) /* made and renamed at once */
+		(void)unlinkat(sweep->dir, name, 0);
+	if (!(S_ISDIR(st->st_mode) || S_ISREG(st->st_mode)))
 		return 1;
 	fd = oci_fs_open_beneath(sweep->dir, name, O_RDONLY | O_NONBLOCK, 0, NULL);
 	if (fd >= 0 && is_abandoned(fd))

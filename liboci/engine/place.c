@@ -54,13 +54,24 @@ static int open_dir(struct oci_place *place, struct oci_error *err)
 
 /* records */
 
-static bool add_record(struct oci_place *place, int dir, const char *name)
+/* One that is not there, or is no record, is none; one that cannot be read now is a failure. */
+static int add_record(struct oci_place *place, int dir, const char *name, bool *found, struct oci_error *err)
 {
-	if (place->record_count == OCI_PLACE_RECORDS_MAX ||
-		oci_record_read(dir, name, &place->records[place->record_count], NULL) < 0)
-		return false;
-	place->record_count++;
-	return true;
+	struct oci_error why = {0};
+
+	*found = false;
+	if (place->record_count == OCI_PLACE_RECORDS_MAX)
+		return 0;
+	if (oci_record_read(dir, name, &place->records[place->record_count], &why) == 0) {
+		place->record_count++;
+		*found = true;
+		return 0;
+	}
+	if (why.code == OCI_E_NOT_FOUND || why.code == OCI_E_FORMAT || why.code == OCI_E_UNSUPPORTED)
+		return 0;
+	if (err)
+		*err = why;
+	return -1;
 }
 
 /* ".modelcar.<8 hex>.<12 hex>.record.part", or ".was.part" of the destination. */
@@ -73,10 +84,11 @@ struct drafts {
 static int take_draft(void *ctx, const char *name, const struct stat *st, struct oci_error *err)
 {
 	struct drafts *drafts = ctx;
+	bool found;
 
 	if (S_ISREG(st->st_mode) && oci_str_starts(name, drafts->prefix) &&
 		(oci_str_ends(name, ".record.part") || oci_str_ends(name, ".was.part")))
-		(void)add_record(drafts->place, drafts->dir, name);
+		return add_record(drafts->place, drafts->dir, name, &found, err) < 0 ? -1 : 1;
 	return 1;
 }
 
@@ -93,9 +105,11 @@ static int find_records(struct oci_place *place, struct oci_error *err)
 {
 	char beside[OCI_RECORD_BESIDE_MAX];
 
-	place->has_record = add_record(place, place->dir, OCI_RECORD_NAME);
+	if (add_record(place, place->dir, OCI_RECORD_NAME, &place->has_record, err) < 0)
+		return -1;
 	if (!place->has_record) {
-		place->beside = add_record(place, place->parent, oci_record_beside(place->name, beside));
+		if (add_record(place, place->parent, oci_record_beside(place->name, beside), &place->beside, err) < 0)
+			return -1;
 		place->has_record = place->beside;
 	}
 	if (find_drafts(place, place->dir, ".", err) < 0)

@@ -49,11 +49,11 @@ int oci_publish_link(int dir, const char *name, const char *target, struct oci_e
 	return oci_fs_sync(dir, err);
 }
 
-static int place_fresh(const struct oci_publication *p, struct oci_error *err)
+static int place_fresh(const struct oci_publication *p, const char *tree, struct oci_error *err)
 {
 	struct oci_error why = {0};
 
-	if (oci_fs_rename_new(p->stage->fd, "tree", p->place->parent, p->place->name, &why) == 0)
+	if (oci_fs_rename_new(p->stage->fd, tree, p->place->parent, p->place->name, &why) == 0)
 		return oci_fs_sync(p->place->parent, err);
 	if (why.code == OCI_E_OCCUPIED)
 		return oci_fail(err, OCI_E_OCCUPIED, "'%s' was made by another meanwhile and is left as it is; run again",
@@ -69,20 +69,20 @@ static bool cannot_exchange(int number)
 }
 
 /* The old tree aside, then the new one in: for a moment there is none. */
-static int rename_aside(const struct oci_publication *p, const char *old, struct oci_error *err)
+static int rename_aside(const struct oci_publication *p, const char *tree, const char *old, struct oci_error *err)
 {
 	const struct oci_place *place = p->place;
 
 	if (renameat(place->parent, place->name, place->parent, old) < 0)
-		return oci_fs_fail(err, errno, "move aside", place->path);
-	if (renameat(p->stage->fd, "tree", place->parent, place->name) == 0)
+		return oci_fail_sys(err, errno, OCI_E_IO, "cannot move '%s' aside", place->path);
+	if (renameat(p->stage->fd, tree, place->parent, place->name) == 0)
 		return oci_fs_sync(place->parent, err);
-	oci_fs_fail(err, errno, "place", place->path);
+	oci_fail_sys(err, errno, OCI_E_IO, "cannot place '%s'", place->path);
 	(void)renameat(place->parent, old, place->parent, place->name);
 	return -1;
 }
 
-static int place_swap(const struct oci_publication *p, struct oci_error *err)
+static int place_swap(struct oci_publication *p, const char *tree, struct oci_error *err)
 {
 	const struct oci_place *place = p->place;
 	char old[OCI_STAGE_NAME_MAX], dir[OCI_STAGE_NAME_MAX];
@@ -90,14 +90,15 @@ static int place_swap(const struct oci_publication *p, struct oci_error *err)
 	oci_stage_dest_name(place->name, "old", old);
 	if (oci_fs_remove_tree(place->parent, old, err) < 0)
 		return -1;
-	if (renameat2(p->stage->fd, "tree", place->parent, place->name, RENAME_EXCHANGE) < 0) {
+	if (renameat2(p->stage->fd, tree, place->parent, place->name, RENAME_EXCHANGE) < 0) {
 		if (errno == EBUSY || errno == EXDEV)
 			return oci_fail_sys(err, errno, OCI_E_IO,
 				"'%s' cannot be exchanged, for it is mounted; use --publish in-place", place->path);
 		if (!cannot_exchange(errno))
-			return oci_fs_fail(err, errno, "exchange", place->path);
-		return rename_aside(p, old, err);
+			return oci_fail_sys(err, errno, OCI_E_IO, "cannot exchange '%s'", place->path);
+		return rename_aside(p, tree, old, err);
 	}
+	p->holds_old = true;
 	if (oci_fs_sync(place->parent, err) < 0 || oci_fs_sync(p->stage->fd, err) < 0)
 		return -1;
 	/* The old tree stays for those who read it, until the next pull. */
@@ -106,15 +107,18 @@ static int place_swap(const struct oci_publication *p, struct oci_error *err)
 	return 0;
 }
 
-static int publish_tree(const struct oci_publication *p, struct oci_error *err)
+static int publish_tree(struct oci_publication *p, struct oci_error *err)
 {
+	char tree[OCI_STAGE_NAME_MAX];
+
 	if (oci_record_write(p->stage->tree, OCI_RECORD_NAME, p->record, err) < 0 ||
-		publish_sync_dirs(p->stage->tree, err) < 0 || publish_may(p, err) < 0)
+		publish_sync_dirs(p->stage->tree, err) < 0 || oci_stage_claim_tree(p->stage, tree, err) < 0 ||
+		publish_may(p, err) < 0)
 		return -1;
-	return p->place->mode == OCI_PLACE_SWAP ? place_swap(p, err) : place_fresh(p, err);
+	return p->place->mode == OCI_PLACE_SWAP ? place_swap(p, tree, err) : place_fresh(p, tree, err);
 }
 
-int oci_publish(const struct oci_publication *p, struct oci_error *err)
+int oci_publish(struct oci_publication *p, struct oci_error *err)
 {
 	int rc = p->place->mode == OCI_PLACE_IN_PLACE ? publish_in_place(p, err) : publish_tree(p, err);
 

@@ -25,13 +25,14 @@ struct oci_publication {
 	int (*may)(void *ctx, struct oci_error *err);
 	void *ctx;
 	const struct oci_observer *observer;
+	bool holds_old; /* out: the stage holds the tree that was replaced, and stays */
 };
 
-int oci_publish(const struct oci_publication *p, struct oci_error *err);
+int oci_publish(struct oci_publication *p, struct oci_error *err);
 /* IN_PLACE, and what goes before it where there is no room: the record that is there becomes
  * state, so that readers see none. */
 int oci_publish_take_record(struct oci_place *place, struct oci_error *err);
-/* Remove a file, and directories that are empty then; best effort. */
-void oci_publish_remove(int dir, const char *path);
+/* Remove a file, and directories that are empty then; absent is success. */
+int oci_publish_remove(int dir, const char *path, struct oci_error *err);
 /* Let the link `name` in `dir` lead to `target`, by one rename. */
 int oci_publish_link(int dir, const char *name, const char *target, struct oci_error *err);

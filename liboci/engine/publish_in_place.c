@@ -56,17 +56,29 @@ static void remove_parents(int dir, const char *path)
 	}
 }
 
-void oci_publish_remove(int dir, const char *path)
+int oci_publish_remove(int dir, const char *path, struct oci_error *err)
 {
+	struct oci_error why = {0};
 	const char *base;
-	oci_autoclose int parent = oci_fs_parent_beneath(dir, path, &base, NULL);
+	oci_autoclose int parent = oci_fs_parent_beneath(dir, path, &base, &why);
+	char shown[OCI_STR_ESCAPE_MAX];
 
-	if (parent >= 0 && unlinkat(parent, base, 0) == 0)
+	if (parent < 0 && (why.sys == ENOENT || why.sys == ENOTDIR))
+		return 0;
+	if (parent < 0) {
+		if (err)
+			*err = why;
+		return -1;
+	}
+	if (unlinkat(parent, base, 0) == 0)
 		remove_parents(dir, path);
+	else if (errno != ENOENT && errno != EISDIR)
+		return oci_fail_sys(err, errno, OCI_E_IO, "cannot remove '%s'", oci_str_escape(path, shown));
+	return 0;
 }
 
 /* Files of the trees before, by their records, that the new one has not. */
-static void sweep_old(struct moving *m)
+static int sweep_old(struct moving *m, struct oci_error *err)
 {
 	const struct oci_place *place = m->p->place;
 
@@ -75,10 +87,12 @@ static void sweep_old(struct moving *m)
 		const struct oci_listing *old = &place->records[r].listing;
 
 		for (size_t i = 0; i < old->count; i++) {
-			if (!oci_listing_find(&m->p->record->listing, old->files[i].path))
-				oci_publish_remove(m->dest, old->files[i].path);
+			if (!oci_listing_find(&m->p->record->listing, old->files[i].path) &&
+				oci_publish_remove(m->dest, old->files[i].path, err) < 0)
+				return -1;
 		}
 	}
+	return 0;
 }
 
 static int make_parents(int dir, const char *path, struct oci_error *err)
@@ -103,7 +117,7 @@ static int move_part(const struct moving *m, const char *part, const char *path,
 	if (to_dir < 0)
 		return -1;
 	if (renameat(from_dir, from, to_dir, to) < 0)
-		return oci_fs_fail(err, errno, "place", path);
+		return oci_fail_sys(err, errno, OCI_E_IO, "cannot place '%s'", path);
 	return 0;
 }
 
@@ -130,7 +144,8 @@ static int place_file(struct moving *m, size_t i, struct oci_error *err)
 		return -1;
 	rc = file->link ? place_link(m, file, &why) : move_part(m, m->p->parts[i], file->path, &why);
 	if (rc < 0 && !m->swept) { /* a directory of the old tree may be in the way of a file, or the other way round */
-		sweep_old(m);
+		if (sweep_old(m, err) < 0)
+			return -1;
 		why = (struct oci_error){0};
 		rc = file->link ? place_link(m, file, &why) : move_part(m, m->p->parts[i], file->path, &why);
 	}
@@ -161,7 +176,7 @@ int oci_publish_take_record(struct oci_place *place, struct oci_error *err)
 		return 0;
 	oci_stage_dest_name(place->state_name, "was", was);
 	if (renameat(home, place->beside ? oci_record_beside(place->name, beside) : OCI_RECORD_NAME, place->state, was) < 0)
-		return oci_fs_fail(err, errno, "take away the record of", place->path);
+		return oci_fail_sys(err, errno, OCI_E_IO, "cannot take away the record of '%s'", place->path);
 	place->has_record = false;
 	return oci_fs_sync(place->state, err) < 0 || oci_fs_sync(home, err) < 0 ? -1 : 0;
 }
@@ -227,7 +242,7 @@ int publish_in_place(const struct oci_publication *p, struct oci_error *err)
 	snprintf(m.draft, sizeof m.draft, "%s.record.part", p->stage->prefix);
 	if (announce(&m, err) < 0 || make_dest(&m, err) < 0 || place_files(&m, err) < 0)
 		return -1;
-	if (!m.swept)
-		sweep_old(&m);
+	if (!m.swept && sweep_old(&m, err) < 0)
+		return -1;
 	return publish_sync_dirs(m.dest, err) < 0 ? -1 : put_record(&m, err);
 }

@@ -120,6 +120,16 @@ static int may_publish(void *ctx, struct oci_error *err)
 	return oci_lease_check(t->lease, err);
 }
 
+/* What a writer that was taken for dead runs into is not the disk's fault. */
+static int blame_takeover(const struct pull_tree *t, struct oci_error *err)
+{
+	struct oci_error lost = {0};
+
+	if (oci_lease_check(t->lease, &lost) < 0 && lost.code == OCI_E_BUSY && err)
+		*err = lost;
+	return -1;
+}
+
 static int publish(struct pull_tree *t, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_record_clear) struct oci_record record = {0};
@@ -142,9 +152,10 @@ static int publish(struct pull_tree *t, struct oci_error *err)
 	record.listing = t->listing;
 	t->listing = (struct oci_listing){0};
 	rc = oci_publish(&p, err);
+	t->holds_old = p.holds_old;
 	t->listing = record.listing;
 	record.listing = (struct oci_listing){0};
-	return rc;
+	return rc < 0 ? blame_takeover(t, err) : 0;
 }
 
 /* one tree */
@@ -203,10 +214,11 @@ static int land_and_publish(struct pull_tree *t, struct oci_error *err)
 	if (oci_stage_open(t->place.state, t->place.state_name, &t->image.descriptor.digest,
 		    blocks && t->place.mode == OCI_PLACE_IN_PLACE, &t->stage, err) < 0)
 		return -1;
-	oci_stage_sweep(t->place.state, t->place.state_name, &t->stage, t->place.has_record);
+	oci_stage_sweep(t->place.state, t->place.state_name, &t->stage, t->place.has_record, false);
 	if ((blocks ? pull_blocks(t, err) : take_streams(t, err)) < 0 || (!t->report.unchanged && publish(t, err) < 0))
 		return give_up(t, err);
-	oci_stage_remove(&t->stage);
+	if (!t->holds_old)
+		oci_stage_remove(&t->stage);
 	if (t->report.unchanged)
 		report_unchanged(t);
 	if (t->options->warm)
@@ -236,12 +248,29 @@ static int look(struct pull_tree *t, const char *dest, struct oci_error *err)
 	return 0;
 }
 
+/* What a run that was ended after it had published has left, unless it is at work still. */
+static void tidy(const struct pull_tree *t, int state, const char *name)
+{
+	struct oci_lease_options options = {.cancel = t->options->cancel};
+	OCI_CLEANUP(oci_lease_cleanup) struct oci_lease *lease = NULL;
+	struct oci_lease_sight sight = {0};
+	char lease_name[OCI_STAGE_NAME_MAX];
+
+	if (!oci_stage_any(state, name))
+		return;
+	oci_stage_dest_name(name, "lease", lease_name);
+	if (oci_lease_take(state, lease_name, &options, &sight, &lease, NULL) == 0 && lease)
+		oci_stage_sweep(state, name, NULL, true, true);
+}
+
 static int pull_one(struct pull_tree *t, const char *dest, struct oci_error *err)
 {
 	if (oci_place_open(dest, &t->place, err) < 0)
 		return -1;
 	if (is_unchanged(t)) {
 		report_unchanged(t);
+		tidy(t, t->place.dir, ".");
+		tidy(t, t->place.parent, t->place.name);
 		return 0;
 	}
 	if (open_image(t, err) < 0 || look(t, dest, err) < 0)

@@ -30,8 +30,8 @@ int pull_clear_old(struct pull_tree *t, struct oci_block_plan *plan, struct oci_
 		for (size_t i = 0; i < place->records[r].listing.count; i++) {
 			const char *path = place->records[r].listing.files[i].path;
 
-			if (!is_kept(plan, path))
-				oci_publish_remove(place->dir, path);
+			if (!is_kept(plan, path) && oci_publish_remove(place->dir, path, err) < 0)
+				return oci_fail_side(err, OCI_SIDE_DEST);
 		}
 	forget_candidates(t, plan);
 	return 0;

@@ -22,6 +22,7 @@ struct pull_tree {
 	struct oci_listing listing;
 	const char **parts;          /* of the listing's files, for a publication in place */
 	struct oci_strings part_names;
+	bool holds_old;              /* the stage is the old tree's now */
 	bool keep;                   /* something is staged that the next run can use */
 	struct oci_pull_report report;
 };

@@ -11,7 +11,9 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "base/temp.h"
 
+#define TREE "tree"
 #define DEST_HEX 8
 #define MANIFEST_HEX 12
 #define PREALLOCATE_FROM OCI_MIB
@@ -40,6 +42,54 @@ static void dir_name(const struct oci_stage *stage, char ret[OCI_STAGE_NAME_MAX]
 	snprintf(ret, OCI_STAGE_NAME_MAX, "%s.part", stage->prefix);
 }
 
+/* "tree.<inode>", what a tree is called before it is published: after an exchange
+ * the name is another tree's. */
+static void claim_prefix(ino_t ino, char ret[OCI_STAGE_NAME_MAX])
+{
+	snprintf(ret, OCI_STAGE_NAME_MAX, TREE ".%llx", (unsigned long long)ino);
+}
+
+/* A tree that another writer was about to publish is ours now; one that was replaced goes. */
+static int take_back(void *ctx, const char *name, const struct stat *st, struct oci_error *err)
+{
+	const int *dir = ctx;
+	char prefix[OCI_STAGE_NAME_MAX];
+
+	if (!oci_str_starts(name, TREE "."))
+		return 1;
+	claim_prefix(st->st_ino, prefix);
+	if (!oci_str_starts(name, prefix) || name[strlen(prefix)] != '.')
+		(void)oci_fs_remove_tree(*dir, name, NULL);
+	else if (renameat2(*dir, name, *dir, TREE, RENAME_NOREPLACE) < 0 && errno != ENOENT)
+		(void)oci_fs_remove_tree(*dir, name, NULL);
+	return 1;
+}
+
+/* A record that was being written: nobody else writes here. */
+static int drop_temp(void *ctx, const char *name, const struct stat *st, struct oci_error *err)
+{
+	const int *tree = ctx;
+
+	if (oci_str_starts(name, ".modelcar.") && oci_str_ends(name, ".part"))
+		(void)oci_fs_remove_tree(*tree, name, NULL);
+	return 1;
+}
+
+int oci_stage_claim_tree(const struct oci_stage *stage, char ret[OCI_STAGE_NAME_MAX], struct oci_error *err)
+{
+	char prefix[OCI_STAGE_NAME_MAX];
+	struct stat st;
+
+	if (fstat(stage->tree, &st) < 0)
+		return oci_fail_sys(err, errno, OCI_E_IO, "staged tree");
+	claim_prefix(st.st_ino, prefix);
+	if (oci_fs_temp_name(prefix, "", ret, OCI_STAGE_NAME_MAX, err) < 0)
+		return -1;
+	if (renameat(stage->fd, TREE, stage->fd, ret) < 0)
+		return oci_fail_sys(err, errno, OCI_E_IO, "staged tree");
+	return 0;
+}
+
 static int open_dirs(struct oci_stage *stage, struct oci_error *err)
 {
 	char name[OCI_STAGE_NAME_MAX];
@@ -53,10 +103,11 @@ static int open_dirs(struct oci_stage *stage, struct oci_error *err)
 	if (oci_fs_mkdirs_beneath(stage->parent, name, 0700, err) < 0)
 		return -1;
 	stage->fd = oci_fs_open_dir_beneath(stage->parent, name, err);
-	if (stage->fd < 0 || oci_fs_mkdirs_beneath(stage->fd, "tree", 0775, err) < 0)
+	if (stage->fd < 0 || oci_fs_walk(stage->fd, take_back, &stage->fd, err) < 0 ||
+		oci_fs_mkdirs_beneath(stage->fd, "tree", 0775, err) < 0)
 		return -1;
 	stage->tree = oci_fs_open_dir_beneath(stage->fd, "tree", err);
-	return stage->tree < 0 ? -1 : 0;
+	return stage->tree < 0 ? -1 : oci_fs_walk(stage->tree, drop_temp, &stage->tree, err);
 }
 
 int oci_stage_open(int parent, const char *name, const struct oci_digest *manifest, bool flat, struct oci_stage *ret,
@@ -86,45 +137,64 @@ struct sweep {
 	int parent;
 	const char *prefix, *keep; /* keep: a prefix, too; "" for nothing */
 	const char *lease;
-	bool all;
+	bool all, unchanged;
+	bool found; /* and nothing is removed */
+	bool look;
 };
 
 static int sweep_entry(void *ctx, const char *name, const struct stat *st, struct oci_error *err)
 {
-	const struct sweep *sweep = ctx;
+	struct sweep *sweep = ctx;
 
 	if (!oci_str_starts(name, sweep->prefix) || name[strlen(sweep->prefix)] != '.' || !oci_str_ends(name, ".part"))
 		return 1;
 	if (strcmp(name, sweep->lease) == 0 || (*sweep->keep && oci_str_starts(name, sweep->keep)))
 		return 1;
+	if (sweep->unchanged && oci_str_ends(name, ".old.part"))
+		return 1;
 	if (!sweep->all && (oci_str_ends(name, ".record.part") || oci_str_ends(name, ".was.part")))
 		return 1;
-	(void)oci_fs_remove_tree(sweep->parent, name, NULL);
+	sweep->found = true;
+	if (!sweep->look)
+		(void)oci_fs_remove_tree(sweep->parent, name, NULL);
 	return 1;
 }
 
-static void sweep(int parent, const char *prefix, const char *keep, const char *lease, bool all)
+static void sweep(struct sweep *job)
 {
-	struct sweep job = {parent, prefix, keep, lease, all};
-
-	(void)oci_fs_walk(parent, sweep_entry, &job, NULL);
+	(void)oci_fs_walk(job->parent, sweep_entry, job, NULL);
 }
 
-void oci_stage_sweep(int parent, const char *name, const struct oci_stage *keep, bool all)
+bool oci_stage_any(int parent, const char *name)
+{
+	char prefix[OCI_STAGE_NAME_MAX];
+	struct sweep job = {.parent = parent, .prefix = prefix, .keep = "", .lease = "", .all = true, .unchanged = true,
+		.look = true};
+
+	dest_prefix(name, prefix);
+	sweep(&job);
+	return job.found;
+}
+
+void oci_stage_sweep(int parent, const char *name, const struct oci_stage *keep, bool all, bool unchanged)
 {
 	char prefix[OCI_STAGE_NAME_MAX], lease[OCI_STAGE_NAME_MAX];
+	struct sweep job = {.parent = parent, .prefix = prefix, .keep = keep ? keep->prefix : "", .lease = lease, .all = all,
+		.unchanged = unchanged};
 
 	dest_prefix(name, prefix);
 	oci_stage_dest_name(name, "lease", lease);
-	sweep(parent, prefix, keep ? keep->prefix : "", lease, all);
+	sweep(&job);
+	oci_temp_sweep(parent, ".modelcar");
 }
 
 void oci_stage_remove(const struct oci_stage *stage)
 {
+	struct sweep job = {.parent = stage->parent, .prefix = stage->prefix, .keep = "", .lease = "", .all = true};
 	char name[OCI_STAGE_NAME_MAX];
 
 	if (stage->flat)
-		sweep(stage->parent, stage->prefix, "", "", true);
+		sweep(&job);
 	dir_name(stage, name);
 	if (!stage->flat)
 		(void)oci_fs_remove_tree(stage->parent, name, NULL);

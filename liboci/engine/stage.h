@@ -12,6 +12,10 @@
  *
  *     struct oci_stage stage = OCI_STAGE_NONE;
  *     oci_stage_open(parent, "model", &manifest, false, &stage, err);
+ * A tree that is about to be published is renamed to a name that only its writer
+ * knows ("tree.<inode>.<16 hex>"); who takes the stage over renames it back, so that a writer
+ * which was taken for dead finds nothing to publish.
+ *
  *     fd = oci_stage_part(&stage, number, "a/b.safetensors", size, &fresh, err);
  *     ... fill it; publish ...
  *     oci_stage_remove(&stage);       or leave it to the next run
@@ -41,14 +45,18 @@ struct oci_stage {
  * the directory itself. What a run before left is taken over. */
 int oci_stage_open(int parent, const char *name, const struct oci_digest *manifest, bool flat, struct oci_stage *ret,
 	struct oci_error *err);
+/* Give "tree" its private name, within stage->fd. */
+int oci_stage_claim_tree(const struct oci_stage *stage, char ret[OCI_STAGE_NAME_MAX], struct oci_error *err);
+/* Is there state of a destination, besides the old tree of a swap? */
+bool oci_stage_any(int parent, const char *name);
 /* Remove it with all that it holds. */
 void oci_stage_remove(const struct oci_stage *stage);
 void oci_stage_clear(struct oci_stage *stage);
 /* Remove what other pulls to the same destination have left: other manifests'
  * staging, and the tree that the last swap replaced. Their writers are gone: the
  * caller holds the lease. Records of a change in place that came to no end stay
- * unless `all`: by them the files are known. */
-void oci_stage_sweep(int parent, const char *name, const struct oci_stage *keep, bool all);
+ * unless `all`: by them the files are known. The old tree stays with `unchanged`: no pull has come. */
+void oci_stage_sweep(int parent, const char *name, const struct oci_stage *keep, bool all, bool unchanged);
 
 /* Where part `number` of path `path` lies: a path below stage->tree. `room` holds
  * OCI_STAGE_NAME_MAX bytes, and is used where the path is not the file's own. */

@@ -129,7 +129,7 @@ int oci_tree_remove(int root, const char *path, struct oci_error *err)
 		return oci_fail(err, OCI_E_BUSY, "a pull is at work on it, or ended a moment ago; run again");
 	if (remove_tree(parent, base, path, err) < 0)
 		return -1;
-	oci_stage_sweep(parent, base, NULL, true);
+	oci_stage_sweep(parent, base, NULL, true, false);
 	oci_lease_drop(oci_steal(&lease));
 	remove_empty(root, path);
 	return 0;

@@ -28,7 +28,7 @@ struct layout {
 	int root;
 	bool lists_all; /* manifests without a tag, too */
 	char *made;     /* the directory, where this process made it; NULL: it was there */
-	atomic_bool named; /* something in it has a name now */
+	atomic_bool named; /* something in it has a name, or its writer is done */
 };
 
 struct layout_sink {
@@ -311,6 +311,7 @@ static int layout_finish(struct oci_store *s, struct oci_error *err)
 
 	if (((struct layout *)s)->mode != OCI_STORE_WRITE)
 		return 0;
+	atomic_store(&((struct layout *)s)->named, true);
 	blobs = oci_fs_open_dir_beneath(root, "blobs", err);
 	if (blobs < 0 || oci_layout_sync_blobs(root, err) < 0 || oci_fs_sync(blobs, err) < 0)
 		return -1;
