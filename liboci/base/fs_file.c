@@ -139,7 +139,7 @@ int oci_fs_write_file(int dir, const char *name, const void *data, size_t len, m
 	if (fill(fd, data, len, mode, durable, err) < 0)
 		oci_wrap(err, "file '%s'", oci_str_escape(name, safe));
 	else if (renameat(parent, temp, parent, base) < 0)
-		oci_fs_fail(err, errno, "replace", name);
+		oci_fail_sys(err, errno, OCI_E_IO, "cannot replace '%s'", oci_str_escape(name, safe));
 	else
 		return durable ? oci_fs_sync(parent, err) : 0;
 	unlinkat(parent, temp, 0);

@@ -152,6 +152,8 @@ static int remove_content(int parent, const char *name, unsigned depth, struct o
 	oci_autoclose int dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	OCI_CLEANUP(oci_strings_clear) struct oci_strings names = {0};
 
+	if (dir < 0 && errno == ENOENT)
+		return 0; /* the caller's next call says what it is */
 	if (dir < 0 || depth == OCI_FS_DEPTH_MAX)
 		return oci_fs_fail(err, dir < 0 ? errno : ELOOP, "remove", name);
 	if (list_names(dir, &names, err) < 0)
