@@ -13,9 +13,11 @@ static void tell_once(struct oci_http *http, const struct oci_error *why)
 bool oci_outage_is_over_long(struct oci_http *http, unsigned failures, uint64_t since_ms,
 	const struct oci_error *why)
 {
+	if (failures > 1 && oci_clock_ms() - since_ms >= http->retry_for_ms)
+		return true;
 	if (failures < OCI_RETRY_TRIES)
 		return false;
-	if (!atomic_load(&http->served) || oci_clock_ms() - since_ms >= http->retry_for_ms)
+	if (!atomic_load(&http->served))
 		return true;
 	tell_once(http, why);
 	return false;

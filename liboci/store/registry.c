@@ -42,7 +42,7 @@ static int content_url(const struct oci_registry *r, const struct oci_descriptor
 	return oci_registry_url(r, kind, oci_digest_format(&d->digest, digest), out, err);
 }
 
-int oci_registry_exists(struct oci_registry *r, const struct oci_descriptor *d, bool *ret,
+int oci_registry_exists(struct oci_registry *r, const struct oci_descriptor *d, bool patient, bool *ret,
 	struct oci_error *err)
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf url;
@@ -53,7 +53,7 @@ int oci_registry_exists(struct oci_registry *r, const struct oci_descriptor *d, 
 	if (content_url(r, d, &url, err) < 0)
 		return -1;
 	struct oci_http_request ask = {
-		.method = "HEAD", .url = url.data, .scope = r->scope, .patient = true,
+		.method = "HEAD", .url = url.data, .scope = r->scope, .retry = true, .patient = patient,
 		.accept = oci_registry_is_document(d) ? OCI_MT_ACCEPT : NULL,
 	};
 	if (oci_http_perform(r->http, &ask, &answer, err) < 0)
@@ -69,7 +69,7 @@ static int registry_exists(struct oci_store *s, const struct oci_descriptor *d, 
 {
 	struct oci_registry *r = (struct oci_registry *)s;
 
-	if (oci_registry_exists(r, d, ret, err) < 0)
+	if (oci_registry_exists(r, d, true, ret, err) < 0)
 		return -1;
 	if (*ret)
 		oci_upload_state_forget(r->state_dir, oci_http_origin(r->http), r->repository, &d->digest);

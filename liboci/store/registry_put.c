@@ -240,7 +240,7 @@ static int find_stored(struct put *p, struct oci_error *err)
 
 	if (p->source.proven)
 		d.digest = p->source.digest;
-	return d.digest.alg ? oci_registry_exists(p->registry, &d, &p->stored, err) : 0;
+	return d.digest.alg ? oci_registry_exists(p->registry, &d, false, &p->stored, err) : 0;
 }
 
 static int find_out(struct put *p, struct oci_error *err)
@@ -420,7 +420,7 @@ int oci_registry_put(struct oci_store *s, const struct oci_descriptor *d, const 
 {
 	struct oci_registry *r = (struct oci_registry *)s;
 	OCI_CLEANUP(put_clear) struct put p = {
-		.registry = r, .want = d, .cancel = cancel, .session = {.registry = r},
+		.registry = r, .want = d, .cancel = cancel, .session = {.registry = r, .once = true},
 		.state = {.dir = -1, .lock = -1},
 		.no_pieces = atomic_load(&r->one_request),
 	};

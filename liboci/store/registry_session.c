@@ -88,7 +88,7 @@ int oci_session_start(struct oci_session *session, struct oci_error *err)
 	oci_http_response_init(&answer, OCI_SESSION_ANSWER_MAX);
 	if (oci_registry_url(r, "blobs", "uploads/", &url, err) < 0)
 		return -1;
-	struct oci_http_request ask = {.method = "POST", .url = url.data, .scope = r->scope, .retry = true};
+	struct oci_http_request ask = {.method = "POST", .url = url.data, .scope = r->scope, .retry = !session->once};
 	if (oci_http_perform(r->http, &ask, &answer, err) < 0 || oci_http_expect(&ask, &answer, 202, err) < 0)
 		return -1;
 	session->chunk_min = answer.chunk_min;

@@ -19,6 +19,7 @@ struct oci_session {
 	struct oci_registry *registry;
 	char *url;          /* NULL: none */
 	uint64_t chunk_min; /* the server's OCI-Chunk-Min-Length, 0: any */
+	bool once;          /* to start is tried once: the caller tries again */
 };
 
 /* May we write here? Begins a session, which is what every registry refuses to who

@@ -57,7 +57,7 @@ static int settle(struct registry_sink *k, const struct oci_digest *digest, cons
 	struct oci_descriptor landed = {.media_type = k->want.media_type, .digest = *digest};
 	bool there = false;
 
-	if (failure->code == OCI_E_NETWORK && oci_registry_exists(k->registry, &landed, &there, NULL) == 0 && there)
+	if (failure->code == OCI_E_NETWORK && oci_registry_exists(k->registry, &landed, false, &there, NULL) == 0 && there)
 		return 0;
 	if (err && !err->code)
 		*err = *failure;

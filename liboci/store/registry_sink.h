@@ -28,8 +28,8 @@ struct oci_registry {
 int oci_registry_url(const struct oci_registry *r, const char *kind, const char *name, struct oci_buf *out,
 	struct oci_error *err);
 bool oci_registry_is_document(const struct oci_descriptor *d);
-/* HEAD. */
-int oci_registry_exists(struct oci_registry *r, const struct oci_descriptor *d, bool *ret,
+/* HEAD; patient as in http/client.h. */
+int oci_registry_exists(struct oci_registry *r, const struct oci_descriptor *d, bool patient, bool *ret,
 	struct oci_error *err);
 /* PUT a manifest's bytes under a digest or tag. */
 int oci_registry_put_manifest(struct oci_registry *r, const char *name, const char *media_type,
