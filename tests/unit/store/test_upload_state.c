@@ -191,6 +191,50 @@ static void a_second_upload_of_the_blob_goes_without_state(void **state)
 	assert_string_equal(session, PLAIN);
 }
 
+/* Named by what the blob is made of, until its digest is known. */
+static void begin_unnamed(const struct place *p, struct oci_upload_state *upload)
+{
+	struct oci_digest identity;
+
+	oci_digest_of(OCI_SHA256, "files", 5, &identity);
+	oci_upload_state_open(upload, p->dir, "https://reg.example", "a/m", &identity);
+	oci_upload_state_save(upload, PLAIN);
+}
+
+static void an_upload_whose_digest_becomes_known_goes_by_that(void **state)
+{
+	struct place *p = *state;
+	struct oci_upload_state upload;
+	oci_autofree char *session = NULL;
+	mode_t mode = 0;
+
+	begin_unnamed(p, &upload);
+	oci_upload_state_rename(&upload, "https://reg.example", "a/m", &p->digest);
+	oci_upload_state_save(&upload, PLAIN "2");
+	oci_upload_state_close(&upload);
+	assert_int_equal(count_entries(p, &mode), 2);
+	session = found(p, "a/m");
+	assert_string_equal(session, PLAIN "2");
+}
+
+static void an_upload_gives_way_to_one_of_the_same_digest(void **state)
+{
+	struct place *p = *state;
+	struct oci_upload_state first, second;
+	oci_autofree char *session = NULL;
+
+	open_state(p, &first, "a/m");
+	oci_upload_state_save(&first, PLAIN "first");
+	begin_unnamed(p, &second);
+	oci_upload_state_rename(&second, "https://reg.example", "a/m", &p->digest);
+	assert_int_equal(second.dir, -1);
+	oci_upload_state_save(&second, PLAIN "second");
+	oci_upload_state_close(&second);
+	oci_upload_state_close(&first);
+	session = found(p, "a/m");
+	assert_string_equal(session, PLAIN "first");
+}
+
 static void a_damaged_file_is_no_session(void **state)
 {
 	const struct place *p = *state;
@@ -248,6 +292,8 @@ int main(void)
 		TEST(a_blob_that_is_stored_after_all_is_forgotten),
 		TEST(a_lock_that_a_killed_process_left_is_removed_with_its_blob),
 		TEST(a_second_upload_of_the_blob_goes_without_state),
+		TEST(an_upload_whose_digest_becomes_known_goes_by_that),
+		TEST(an_upload_gives_way_to_one_of_the_same_digest),
 		TEST(a_damaged_file_is_no_session),
 		TEST(a_directory_that_cannot_be_made_is_no_failure),
 		TEST(files_of_last_week_are_removed),
