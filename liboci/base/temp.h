@@ -9,7 +9,7 @@
  * long as its descriptor is open, so nobody sweeps away what is being written.
  * A sweep takes what nobody has locked: on a local file system, where a lock
  * tells the truth, at once (but for the last 10 s: its owner may be about to
- * lock it); elsewhere after 24 h without a change. It is best effort and never
+ * lock it); elsewhere after 24 h without a change; a link after 10 s. It is best effort and never
  * fails: what cannot be looked at, locked or removed stays.
  */
 #pragma once

@@ -99,7 +99,7 @@ static void a_sweep_keeps_names_that_are_not_its_own(void **state)
 		assert_true(is_there(dir, names[i]));
 }
 
-static void a_sweep_neither_follows_nor_removes_links(void **state)
+static void a_sweep_removes_links_and_does_not_follow_them(void **state)
 {
 	static const char link[] = ".blob.0123456789abcdef.part";
 	int dir = temp_dir_fd(state);
@@ -110,7 +110,8 @@ static void a_sweep_neither_follows_nor_removes_links(void **state)
 	age(dir, link);
 	oci_temp_sweep(dir, ".blob");
 	assert_true(is_there(dir, "kept"));
-	assert_true(is_there(dir, link));
+	assert_false(is_there(dir, link));
+	assert_true(is_there(dir, "kept"));
 }
 
 #define IN_DIR(test) cmocka_unit_test_setup_teardown(test, temp_dir_setup, temp_dir_teardown)
@@ -123,7 +124,7 @@ int main(void)
 		IN_DIR(a_sweep_keeps_what_its_owner_still_holds),
 		IN_DIR(a_sweep_keeps_what_was_touched_a_moment_ago),
 		IN_DIR(a_sweep_keeps_names_that_are_not_its_own),
-		IN_DIR(a_sweep_neither_follows_nor_removes_links),
+		IN_DIR(a_sweep_removes_links_and_does_not_follow_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
