@@ -185,8 +185,10 @@ int oci_pack(const struct oci_pack_options *options, struct oci_pack_report *ret
 	if (set_created(&job, err) < 0 || scan(&job, err) < 0 || load_base(&job, err) < 0 ||
 		look_at_model(&job, err) < 0 || make_plan(&job, err) < 0 || pack_recall(&job, err) < 0 ||
 		pack_survey(&job, err) < 0 || pack_hash(&job, err) < 0 || pack_ahead(&job, err) < 0 ||
-		pack_describe(&job, err) < 0 || pack_open_target(&job, err) < 0 || pack_send(&job, &report, err) < 0)
+		pack_describe(&job, err) < 0 || pack_open_target(&job, err) < 0 || pack_send(&job, &report, err) < 0) {
+		oci_store_forsake(job.target);
 		return -1;
+	}
 	take_report(&job, &report);
 	*ret = report;
 	report = (struct oci_pack_report){0};

@@ -318,12 +318,18 @@ static int layout_finish(struct oci_store *s, struct oci_error *err)
 	return oci_fs_sync(root, err);
 }
 
+static void layout_forsake(struct oci_store *s)
+{
+	const struct layout *l = (struct layout *)s;
+
+	if (l->made && !atomic_load(&l->named))
+		oci_layout_forsake(l->made, l->root);
+}
+
 static void layout_close(struct oci_store *s)
 {
 	struct layout *l = (struct layout *)s;
 
-	if (l->made && !atomic_load(&l->named))
-		oci_layout_forsake(l->made, l->root);
 	close(l->root);
 	free(l->made);
 	free(l);
@@ -341,6 +347,7 @@ static const struct oci_store_ops layout_ops = {
 	.untag = layout_untag,
 	.finish = layout_finish,
 	.close = layout_close,
+	.forsake = layout_forsake,
 };
 
 struct oci_store *oci_store_layout(const char *path, enum oci_store_mode mode, bool lists_all, struct oci_error *err)

@@ -41,6 +41,8 @@ struct oci_store_ops {
 	/* Where a blob lies in a place that is read front to back: several are taken in
 	 * this order, one after another. False: in any. */
 	bool (*order)(struct oci_store *s, const struct oci_descriptor *d, uint64_t *ret);
+	/* oci_store_forsake(). */
+	void (*forsake)(struct oci_store *s);
 	int (*preflight)(struct oci_store *s, const struct oci_store_load *load, struct oci_error *err);
 	/* oci_store_put() better than by begin, write, commit. */
 	int (*put)(struct oci_store *s, const struct oci_descriptor *d, const struct oci_content *content,

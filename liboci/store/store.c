@@ -21,6 +21,12 @@ void oci_store_cleanup(struct oci_store **s)
 	*s = NULL;
 }
 
+void oci_store_forsake(struct oci_store *s)
+{
+	if (s && s->ops->forsake)
+		s->ops->forsake(s);
+}
+
 int oci_store_exists(struct oci_store *s, const struct oci_descriptor *d, bool *ret, struct oci_error *err)
 {
 	return s->ops->exists(s, d, ret, err);

@@ -108,6 +108,10 @@ int oci_store_tag(struct oci_store *s, const struct oci_descriptor *d, const cha
 int oci_store_untag(struct oci_store *s, const char *name, struct oci_error *err);
 int oci_store_finish(struct oci_store *s, struct oci_error *err);
 
+/* The run has failed: a place that it made, and in which nothing has a name, is not left
+ * behind. Nothing else may be done with the store but to close it. */
+void oci_store_forsake(struct oci_store *s);
+
 /* All tags, in the place's order; OCI_E_UNSUPPORTED where it lists none. */
 int oci_store_tags(struct oci_store *s, struct oci_strings *ret, struct oci_error *err);
 /* The manifests that refer to `subject` (signatures, SBOMs), those of one

@@ -2,6 +2,7 @@
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import zlib
@@ -17,6 +18,9 @@ import models
 import pods as kube
 import servers
 import tool
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background: what we start would ignore it, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header():

@@ -73,7 +73,9 @@ def push(tmp_path, weights):
             return tool.ok("pack", self.tree, ref, *flags, env=self.env)
 
         def leftovers(self) -> list[str]:
-            return sorted(os.listdir(state)) if state.is_dir() else []
+            """What is no temporary of a killed run, which a later one sweeps."""
+            names = os.listdir(state) if state.is_dir() else []
+            return sorted(name for name in names if not name.endswith(".part"))
 
     return Push()
 
