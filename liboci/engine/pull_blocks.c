@@ -9,7 +9,6 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 
-#define MARGIN_BYTES (4 * OCI_MIB) /* directories, record, the file system's own */
 
 struct blocks {
 	struct pull_tree *t;
@@ -94,13 +93,13 @@ static int check_space(struct blocks *b, struct oci_error *err)
 	uint64_t missing = oci_land_missing(&b->land);
 	struct oci_error why = {0};
 
-	if (missing == 0 || oci_stage_check_space(&t->stage, t->options->dest, missing + MARGIN_BYTES, &why) == 0)
+	if (missing == 0 || oci_stage_check_space(&t->stage, t->options->dest, missing + OCI_STAGE_MARGIN_BYTES, &why) == 0)
 		return 0;
 	if (t->options->replace_first && t->place.dir >= 0) {
 		oci_event_note(t->options->observer, "old and new do not fit together: the old tree goes first");
 		if (pull_clear_old(t, &b->plan, err) < 0)
 			return -1;
-		return oci_stage_check_space(&t->stage, t->options->dest, missing + MARGIN_BYTES, err);
+		return oci_stage_check_space(&t->stage, t->options->dest, missing + OCI_STAGE_MARGIN_BYTES, err);
 	}
 	if (t->place.record_count > 0)
 		oci_append(&why, "; --replace-first removes the old tree before");

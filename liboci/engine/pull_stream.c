@@ -13,7 +13,6 @@
 #include "stream/zstd.h"
 
 #define JOBS_LEAST 4
-#define MARGIN_BYTES (4 * OCI_MIB) /* directories, record, the file system's own */
 
 static bool shape_wanted(const struct pull_job *p, const struct oci_block_index_layer *layer, bool *whole)
 {
@@ -325,7 +324,7 @@ static int fetch(struct pull_job *p, struct oci_error *err)
 {
 	uint64_t bytes = wanted_bytes(p);
 
-	if (oci_stage_check_space(p->stage, p->dest, bytes + MARGIN_BYTES, err) < 0)
+	if (oci_stage_check_space(p->stage, p->dest, bytes + OCI_STAGE_MARGIN_BYTES, err) < 0)
 		return -1;
 	oci_event_phase(p->observer, "pull", bytes, wanted_files(p));
 	return oci_workers_run(p->jobs, p->image->manifest.layer_count, take_layer, p, p->cancel, err);

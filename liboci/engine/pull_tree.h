@@ -41,4 +41,3 @@ mode_t pull_file_mode(const struct oci_pull_options *options);
 /* Modes, times and durability of the parts of a plan; a file whose layer does not prove it gets its digest. */
 int pull_seal(const struct pull_tree *t, const struct oci_block_plan *plan, int64_t *mtimes_ns, struct oci_digest *digests,
 	struct oci_error *err);
-unsigned pull_jobs(unsigned asked);

@@ -31,6 +31,7 @@
 #include "core/digest.h"
 
 #define OCI_STAGE_NAME_MAX 80
+#define OCI_STAGE_MARGIN_BYTES ((uint64_t)4 << 20) /* directories, record, the file system's own */
 #define OCI_STAGE_NONE ((struct oci_stage){.parent = -1, .fd = -1, .tree = -1})
 
 struct oci_stage {

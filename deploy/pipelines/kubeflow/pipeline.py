@@ -35,7 +35,7 @@ def pull(reference: str, destination: str):
 
 
 @dsl.pipeline(name="publish-model")
-def publish_model(directory: str = "/work/model", reference: str = "reg.example/models/qwen2:0.5b",
+def publish_model(directory: str = "/data/model", reference: str = "reg.example/models/qwen2:0.5b",
                   destination: str = "/models/qwen2"):
     steps = [check(directory=directory), pack(directory=directory, reference=reference),
              pull(reference=reference, destination=destination)]
