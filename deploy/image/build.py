@@ -133,7 +133,10 @@ def compile_locked(build: Path) -> Path:
                f"-Dc_link_args={flags}")
     output("ninja", "-C", build, "tools/modelcar")
     stripped = build / "modelcar.stripped"
-    output("strip", "--strip-all", "-o", stripped, build / "tools/modelcar")
+    # Whole at once: one who came earlier may be reading it.
+    unfinished = build / "modelcar.unfinished"
+    output("strip", "--strip-all", "-o", unfinished, build / "tools/modelcar")
+    unfinished.replace(stripped)
     return stripped
 
 
