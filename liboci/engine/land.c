@@ -91,9 +91,11 @@ static int make_part(const struct oci_land *land, size_t number, struct oci_erro
 {
 	const struct oci_plan_file *file = &land->plan->files[number];
 	bool had = false;
-	oci_autoclose int fd =
-		oci_stage_part(land->stage, number, file->file->path, file->file->size_bytes, &had, err);
+	oci_autoclose int fd = -1;
 
+	if (oci_lease_check_time(land->lease, err) < 0)
+		return -1;
+	fd = oci_stage_part(land->stage, number, file->file->path, file->file->size_bytes, &had, err);
 	if (fd < 0 || (!had && (forget(land, file, err) < 0 || clone_old(land, file, fd, err) < 0))) {
 		oci_wrap(err, "file '%s'", file->file->path);
 		return oci_fail_side(err, OCI_SIDE_DEST);

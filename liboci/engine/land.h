@@ -20,6 +20,7 @@
 
 #include "engine/block_plan.h"
 #include "engine/journal.h"
+#include "engine/lease.h"
 #include "engine/stage.h"
 #include "store/store.h"
 
@@ -28,6 +29,7 @@ struct oci_land {
 	struct oci_block_plan *plan;
 	const struct oci_stage *stage;
 	struct oci_journal *journal;
+	struct oci_lease *lease; /* of those who write here; may be NULL */
 	unsigned jobs;
 	bool direct; /* write around the page cache */
 	const struct oci_observer *observer;

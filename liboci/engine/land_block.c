@@ -134,6 +134,8 @@ int land_put(struct land_hands *hands, const struct oci_plan_layer *layer, uint6
 	const struct oci_block_plan *plan = hands->land->plan;
 	uint64_t end = offset + len;
 
+	if (oci_lease_check_time(hands->land->lease, err) < 0)
+		return -1;
 	for (size_t f = first_behind(plan, layer, offset); f < layer->first + layer->count; f++) {
 		const struct oci_block_index_file *file = plan->files[f].file;
 		uint64_t from = file->offset > offset ? file->offset : offset;

@@ -53,8 +53,7 @@ struct land_local {
 	int dir;
 	struct oci_layer_file *files;
 	struct oci_layer_shape shape;
-	bool empty;  /* there is nothing to take */
-	bool likely; /* the block before was there: write while hashing */
+	bool empty; /* there is nothing to take */
 };
 
 int land_local_init(struct land_local *local, const struct oci_land *land, const struct oci_plan_layer *layer,

@@ -58,7 +58,7 @@ static bool has_candidates(const struct oci_land *land, const struct oci_plan_la
 int land_local_init(struct land_local *local, const struct oci_land *land, const struct oci_plan_layer *layer,
 	enum land_from from, int dir, struct oci_error *err)
 {
-	*local = (struct land_local){.land = land, .layer = layer, .from = from, .dir = dir, .likely = true};
+	*local = (struct land_local){.land = land, .layer = layer, .from = from, .dir = dir};
 	local->empty = from == LAND_FROM_TREE && !has_candidates(land, layer);
 	return oci_block_index_shape(land->plan->index, (size_t)(layer->indexed - land->plan->index->layers), &local->shape,
 		&local->files, err);
@@ -95,19 +95,14 @@ static int pass(struct land_local *local, struct land_hands *hands, uint64_t k, 
 	return 0;
 }
 
-/* Written while hashing where that is likely to be right; else looked at first, so
- * that a file with nothing in common costs no writes. */
+/* Looked at first, so that nothing is written but what is right: a writer that was
+ * stopped may wake up when the part has become a file that others read. */
 int land_local_take(struct land_local *local, struct land_hands *hands, uint64_t k, bool *took, struct oci_error *err)
 {
-	bool writes = local->from == LAND_FROM_TREE;
-
 	*took = false;
 	if (local->empty)
 		return 0;
-	if (pass(local, hands, k, writes && local->likely, took, err) < 0)
+	if (pass(local, hands, k, false, took, err) < 0)
 		return -1;
-	if (*took && writes && !local->likely && pass(local, hands, k, true, took, err) < 0)
-		return -1;
-	local->likely = *took;
-	return 0;
+	return *took && local->from == LAND_FROM_TREE ? pass(local, hands, k, true, took, err) : 0;
 }

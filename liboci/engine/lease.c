@@ -314,15 +314,8 @@ int oci_lease_take(int dir, const char *name, const struct oci_lease_options *op
 
 /* holding and dropping */
 
-int oci_lease_check(struct oci_lease *lease, struct oci_error *err)
+static int check_state(struct oci_lease *lease, struct oci_error *err)
 {
-	bool ours = true;
-	int held = STATE_HELD;
-
-	if (!is_lost(lease) && lease_is_of(lease->dir, lease->name, lease->self.id, &ours, err) < 0)
-		return oci_fail_side(err, OCI_SIDE_DEST);
-	if (!ours)
-		atomic_compare_exchange_strong(&lease->state, &held, STATE_TAKEN);
 	switch (atomic_load(&lease->state)) {
 	case STATE_HELD:
 		return 0;
@@ -334,6 +327,23 @@ int oci_lease_check(struct oci_lease *lease, struct oci_error *err)
 		oci_fail(err, OCI_E_BUSY, "another writer has taken over here; run it again to see what has come of it");
 	}
 	return oci_fail_side(err, OCI_SIDE_DEST);
+}
+
+int oci_lease_check(struct oci_lease *lease, struct oci_error *err)
+{
+	bool ours = true;
+	int held = STATE_HELD;
+
+	if (!is_lost(lease) && lease_is_of(lease->dir, lease->name, lease->self.id, &ours, err) < 0)
+		return oci_fail_side(err, OCI_SIDE_DEST);
+	if (!ours)
+		atomic_compare_exchange_strong(&lease->state, &held, STATE_TAKEN);
+	return check_state(lease, err);
+}
+
+int oci_lease_check_time(struct oci_lease *lease, struct oci_error *err)
+{
+	return lease && is_lost(lease) ? check_state(lease, err) : 0;
 }
 
 void oci_lease_drop(struct oci_lease *lease)

@@ -105,6 +105,10 @@ int oci_lease_watch(int dir, const char *name, const struct oci_lease_options *o
  * suspended machine). Threads may call it at the same time. */
 int oci_lease_check(struct oci_lease *lease, struct oci_error *err);
 
+/* The same, as far as can be told without a look at the file: asked often, it
+ * keeps one who was stopped from going on. NULL is never lost. */
+int oci_lease_check_time(struct oci_lease *lease, struct oci_error *err);
+
 /* Removes the file when it is still ours; NULL is nothing. */
 void oci_lease_drop(struct oci_lease *lease);
 void oci_lease_cleanup(struct oci_lease **lease);

@@ -111,9 +111,12 @@ static int publish_tree(struct oci_publication *p, struct oci_error *err)
 {
 	char tree[OCI_STAGE_NAME_MAX];
 
-	if (oci_record_write(p->stage->tree, OCI_RECORD_NAME, p->record, err) < 0 ||
-		publish_sync_dirs(p->stage->tree, err) < 0 || oci_stage_claim_tree(p->stage, tree, err) < 0 ||
-		publish_may(p, err) < 0)
+	/* Asked twice: one whose lease is lost would write into what another has published, */
+	if (publish_may(p, err) < 0 || oci_record_write(p->stage->tree, OCI_RECORD_NAME, p->record, err) < 0 ||
+		publish_sync_dirs(p->stage->tree, err) < 0 || oci_stage_claim_tree(p->stage, tree, err) < 0)
+		return -1;
+	/* and who is stopped from here on finds the name gone. */
+	if (publish_may(p, err) < 0)
 		return -1;
 	return p->place->mode == OCI_PLACE_SWAP ? place_swap(p, tree, err) : place_fresh(p, tree, err);
 }

@@ -121,13 +121,12 @@ static int may_publish(void *ctx, struct oci_error *err)
 }
 
 /* What a writer that was taken for dead runs into is not the disk's fault. */
-static int blame_takeover(const struct pull_tree *t, struct oci_error *err)
+static void blame_takeover(const struct pull_tree *t, struct oci_error *err)
 {
 	struct oci_error lost = {0};
 
-	if (oci_lease_check(t->lease, &lost) < 0 && lost.code == OCI_E_BUSY && err)
+	if (err && err->side != OCI_SIDE_SOURCE && oci_lease_check(t->lease, &lost) < 0 && lost.code == OCI_E_BUSY)
 		*err = lost;
-	return -1;
 }
 
 static int publish(struct pull_tree *t, struct oci_error *err)
@@ -155,7 +154,7 @@ static int publish(struct pull_tree *t, struct oci_error *err)
 	t->holds_old = p.holds_old;
 	t->listing = record.listing;
 	record.listing = (struct oci_listing){0};
-	return rc < 0 ? blame_takeover(t, err) : 0;
+	return rc;
 }
 
 /* one tree */
@@ -194,12 +193,15 @@ static bool takes_blocks(const struct pull_tree *t)
 	return t->image.has_index && strcmp(t->part, OCI_MODEL_ROOT) == 0 && oci_block_plan_fits(&t->image);
 }
 
-/* The staged rest stays where another run can use it. */
+/* The staged rest stays where another run can use it. Once the lease is lost it is another's, who may be at work on it. */
 static int give_up(const struct pull_tree *t, struct oci_error *err)
 {
 	bool useful = t->keep && err && err->code != OCI_E_FORMAT && err->code != OCI_E_UNSUPPORTED &&
-		err->code != OCI_E_DIGEST && err->code != OCI_E_BUSY;
+		err->code != OCI_E_DIGEST;
 
+	blame_takeover(t, err);
+	if (oci_lease_check(t->lease, NULL) < 0)
+		return -1;
 	if (!useful)
 		oci_stage_remove(&t->stage);
 	else
@@ -212,8 +214,10 @@ static int land_and_publish(struct pull_tree *t, struct oci_error *err)
 	bool blocks = takes_blocks(t);
 
 	if (oci_stage_open(t->place.state, t->place.state_name, &t->image.descriptor.digest,
-		    blocks && t->place.mode == OCI_PLACE_IN_PLACE, &t->stage, err) < 0)
+		    blocks && t->place.mode == OCI_PLACE_IN_PLACE, &t->stage, err) < 0) {
+		blame_takeover(t, err);
 		return -1;
+	}
 	oci_stage_sweep(t->place.state, t->place.state_name, &t->stage, t->place.has_record, false);
 	if ((blocks ? pull_blocks(t, err) : take_streams(t, err)) < 0 || (!t->report.unchanged && publish(t, err) < 0))
 		return give_up(t, err);

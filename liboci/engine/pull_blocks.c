@@ -249,6 +249,7 @@ int pull_blocks(struct pull_tree *t, struct oci_error *err)
 		.plan = &b.plan,
 		.stage = &t->stage,
 		.journal = &b.journal,
+		.lease = t->lease,
 		.jobs = t->jobs,
 		.observer = t->options->observer,
 		.cancel = t->options->cancel};

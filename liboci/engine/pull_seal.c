@@ -59,9 +59,12 @@ static int seal_file(struct oci_worker *worker, size_t i, struct oci_error *err)
 {
 	const struct sealing *s = worker->ctx;
 	const struct oci_plan_file *file = &s->plan->files[i];
-	oci_autoclose int fd = open_file(s, i, err);
+	oci_autoclose int fd = -1;
 	struct stat st;
 
+	if (oci_lease_check_time(s->tree->lease, err) < 0)
+		return -1;
+	fd = open_file(s, i, err);
 	if (fd < 0)
 		return oci_fail_side(err, OCI_SIDE_DEST);
 	s->digests[i] = file->file->digest;

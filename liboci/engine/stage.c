@@ -75,9 +75,28 @@ static int drop_temp(void *ctx, const char *name, const struct stat *st, struct 
 	return 1;
 }
 
+/* The name that a tree has in the end. */
+struct claim {
+	int dir;
+	const char *prefix, *name;
+	bool done;
+};
+
+static int claim_claimed(void *ctx, const char *name, const struct stat *st, struct oci_error *err)
+{
+	struct claim *claim = ctx;
+
+	if (oci_str_starts(name, claim->prefix) && name[strlen(claim->prefix)] == '.' &&
+		renameat(claim->dir, name, claim->dir, claim->name) == 0)
+		claim->done = true;
+	return 1;
+}
+
+/* One who has lost the lease may have claimed it before he saw that. */
 int oci_stage_claim_tree(const struct oci_stage *stage, char ret[OCI_STAGE_NAME_MAX], struct oci_error *err)
 {
 	char prefix[OCI_STAGE_NAME_MAX];
+	struct claim claim = {.dir = stage->fd, .prefix = prefix, .name = ret};
 	struct stat st;
 
 	if (fstat(stage->tree, &st) < 0)
@@ -85,9 +104,13 @@ int oci_stage_claim_tree(const struct oci_stage *stage, char ret[OCI_STAGE_NAME_
 	claim_prefix(st.st_ino, prefix);
 	if (oci_fs_temp_name(prefix, "", ret, OCI_STAGE_NAME_MAX, err) < 0)
 		return -1;
-	if (renameat(stage->fd, TREE, stage->fd, ret) < 0)
+	if (renameat(stage->fd, TREE, stage->fd, ret) == 0)
+		return 0;
+	if (errno != ENOENT)
 		return oci_fail_sys(err, errno, OCI_E_IO, "staged tree");
-	return 0;
+	if (oci_fs_walk(stage->fd, claim_claimed, &claim, err) < 0)
+		return -1;
+	return claim.done ? 0 : oci_fail_sys(err, ENOENT, OCI_E_IO, "staged tree");
 }
 
 static int open_dirs(struct oci_stage *stage, struct oci_error *err)

@@ -39,10 +39,10 @@ def run(*args, root: Path, act: str = "", at: int = 0, kinds: str = "mutating", 
     return Ran(result, log.read_text().splitlines())
 
 
-def start(*args, root: Path, act: str, at: int, lack: str = "") -> subprocess.Popen:
+def start(*args, root: Path, act: str, at: int, kinds: str = "mutating", lack: str = "") -> subprocess.Popen:
     """The same, and does not wait for its end."""
     count, log = start_books(root)
-    env = tool.clean_env(shim_env(count, log, act, at, "mutating", 1, lack))
+    env = tool.clean_env(shim_env(count, log, act, at, kinds, 1, lack))
     return subprocess.Popen([tool.release_binary(), *map(str, args)], env=env, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True)
 
@@ -138,6 +138,7 @@ class Mode:
     inside: str = ""              # where in the destination the tree is
     by_record: bool = False
     absent: bool = False          # for a moment there may be none
+    leaves_old: bool = False      # the tree that was replaced
     lack: str = ""
 
     def eye(self, dest: Path) -> Snapshot | None:
@@ -148,14 +149,15 @@ class Mode:
 
     def strangers(self, dest: Path) -> set[str]:
         """What a pull leaves that came to its end, but should not; the old tree of a swap stays."""
-        old = [p for p in dest.parent.iterdir() if self.name in ("swap", "aside") and p.name.endswith(".old.part")]
-        found = {p for p in dest.parent.iterdir() if p != dest and p not in old[:1]}
-        found |= {p for p in dest.rglob(".modelcar.*") if p.name != trees.RECORD}
-        return {p.relative_to(dest.parent).as_posix() for p in found}
+        found = {p for p in dest.parent.iterdir() if p != dest}
+        found |= {p for p in dest.rglob(".modelcar.*") if p.name != trees.RECORD and "old.part/" not in p.as_posix()}
+        old = [p for p in found if p.name.endswith(".old.part") and self.leaves_old]
+        return {p.relative_to(dest.parent).as_posix() for p in found.difference(old[:1])}
 
 
 EINVAL = 22
-MODES = [Mode("fresh", had=False), Mode("swap"), Mode("aside", absent=True, lack=f"renameat2:{EINVAL}"),
+MODES = [Mode("fresh", had=False), Mode("swap", leaves_old=True),
+         Mode("aside", absent=True, leaves_old=True, lack=f"renameat2:{EINVAL}"),
          Mode("version", ("--publish", "version"), inside="current"),
          Mode("in-place", ("--publish", "in-place"), by_record=True)]
 

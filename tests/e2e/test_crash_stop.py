@@ -1,7 +1,9 @@
 """A writer is stopped, another takes over and publishes, and the first one wakes up."""
+import dataclasses
 import os
 import random
 import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,6 +18,11 @@ WRITERS = 8  # each waits half a minute for the lease of one that stands still
 STOPPED = 60
 
 
+def stands(process: subprocess.Popen) -> bool:
+    """Once it is stopped; False when it came to its end."""
+    return os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT).si_status == signal.SIGSTOP
+
+
 class Sleeper(Case):
     """A place of its own in which a writer is stopped before call `at`."""
 
@@ -27,7 +34,7 @@ class Sleeper(Case):
         command = ["pull", *self.mode.options, self.refs[1], self.dest]
         sleeper = crashes.start(*command, root=self.books, act="stop-before", at=at, lack=self.mode.lack)
         try:
-            assert os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT).si_status == signal.SIGSTOP
+            assert stands(sleeper)
             other = tool.run(*command, binary_path=tool.release_binary())
             assert other.code == tool.OK, f"{what}: the other: {brief(other)}"
             assert crashes.look(self.dest / self.mode.inside) == self.two, f"{what}: the other's tree"
@@ -51,6 +58,8 @@ class Sleeper(Case):
 
 @pytest.mark.parametrize("mode", [m for m in crashes.MODES if m.name != "aside"], ids=lambda mode: mode.name)
 def test_a_stopped_writer_does_no_harm_when_it_wakes_up(mode, two_refs, two_versions, memory_place, tmp_path):
+    # What was under way when it was stopped may touch a file that the other has published: that is read and published again.
+    mode = dataclasses.replace(mode, leaves_old=True)
     calls = Case(mode, two_refs, two_versions, memory_place, tmp_path).calls()
     draw = random.Random(f"{models.SEED} {mode.name}")
     least = 4 * WRITERS if crashes.FULL else WRITERS
@@ -62,3 +71,25 @@ def test_a_stopped_writer_does_no_harm_when_it_wakes_up(mode, two_refs, two_vers
                 for i, at in enumerate(chosen)]
         problems = [problem for job in jobs if (problem := job.result())]
     assert not problems, f"{len(problems)} problems\n" + "\n".join(problems)
+
+
+def test_who_wakes_up_while_the_other_works_leaves_it_its_work(two_refs, two_versions, tmp_path):
+    command = ["pull", two_refs[1], tmp_path / "place/m"]
+    (tmp_path / "place").mkdir()
+    at = {"first": ("write", 2), "other": ("sync", 2)}  # the first of each are of the lease
+    runs = []
+    try:
+        for name, (kinds, number) in at.items():
+            (tmp_path / name).mkdir()
+            runs.append(crashes.start(*command, root=tmp_path / name, act="stop-before", kinds=kinds, at=number))
+            assert stands(runs[-1]), name
+        for run, code in zip(runs, (BUSY, tool.OK)):
+            run.send_signal(signal.SIGCONT)
+            out, err = run.communicate(timeout=STOPPED)
+            assert run.returncode == code, err
+    finally:
+        for run in runs:
+            run.kill()
+            run.wait()
+    assert crashes.look(tmp_path / "place/m") == crashes.look(two_versions[1])
+    assert [path.name for path in (tmp_path / "place").iterdir()] == ["m"]

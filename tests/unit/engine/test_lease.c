@@ -97,6 +97,8 @@ static void a_lease_that_nobody_has_is_taken_and_dropping_it_leaves_nothing(void
 
 	assert_non_null(lease);
 	assert_int_equal(oci_lease_check(lease, NULL), 0);
+	assert_int_equal(oci_lease_check_time(lease, NULL), 0);
+	assert_int_equal(oci_lease_check_time(NULL, NULL), 0);
 	assert_int_equal(fstatat(dir, NAME, &st, AT_SYMLINK_NOFOLLOW), 0);
 	assert_true(S_ISREG(st.st_mode));
 	assert_int_equal(st.st_mode & 0777, 0664);
@@ -254,6 +256,7 @@ static void one_that_was_replaced_fails_its_check_and_leaves_the_other_alone(voi
 	lease = take(dir, &options);
 	unlinkat(dir, NAME, 0);
 	assert_int_equal(oci_lease_check(lease, NULL), -1);
+	assert_int_equal(oci_lease_check_time(lease, NULL), -1);
 	put_foreign(dir, 1);
 	oci_lease_drop(lease);
 	assert_true(is_there(dir, NAME));
