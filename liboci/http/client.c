@@ -92,6 +92,7 @@ struct oci_http *oci_http_new(const struct oci_http_options *options, struct oci
 	atomic_init(&http->reach, OCI_REACH_PUBLIC);
 	atomic_init(&http->served, false);
 	atomic_init(&http->outage_told, false);
+	atomic_init(&http->odd, false);
 	http->tls_insecure = options->tls_insecure;
 	http->cancel = options->cancel;
 	http->observer = options->observer;

@@ -103,6 +103,7 @@ struct oci_http_request {
 	bool retry;                /* sending it twice does no harm */
 	bool patient;              /* do, and what was done so far would be a pity to lose */
 	uint64_t grace_ms;         /* how long it may go on after the cancel flag rose */
+	bool direct;               /* a body worth no copy: oci_http_exchange_receive(), where it goes */
 	const char *authorization; /* instead of a scope: sent as it is, redirects are not followed */
 };
 

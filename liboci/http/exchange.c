@@ -6,11 +6,11 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "http/direct.h"
 #include "http/retry.h"
 #include "http/tls.h"
 #include "http/trace.h"
 
-#define POLL_MS 100
 #define LEAST_BYTES_PER_SECOND 1024
 
 int oci_http_fail(const struct oci_http_request *request, struct oci_error *err, enum oci_errc code,
@@ -33,23 +33,18 @@ void oci_http_link_free(struct oci_http_link *link)
 {
 	if (!link)
 		return;
+	if (link->origin && link->multi)
+		curl_multi_remove_handle(link->multi, link->easy);
 	curl_easy_cleanup(link->easy);
 	curl_multi_cleanup(link->multi);
+	free(link->origin);
 	free(link);
 }
 
-static struct oci_http_link *link_get(struct oci_http *http)
+struct oci_http_link *oci_http_link_new(void)
 {
-	struct oci_http_link *link = NULL;
+	struct oci_http_link *link = calloc(1, sizeof *link);
 
-	pthread_mutex_lock(&http->lock);
-	if (http->idle_count > 0)
-		link = http->idle[--http->idle_count];
-	pthread_mutex_unlock(&http->lock);
-	if (link)
-		return link;
-
-	link = calloc(1, sizeof *link);
 	if (!link)
 		return NULL;
 	link->multi = curl_multi_init();
@@ -62,9 +57,28 @@ static struct oci_http_link *link_get(struct oci_http *http)
 	return link;
 }
 
-static void link_put(struct oci_http *http, struct oci_http_link *link)
+static bool leads_to(const struct oci_http_link *link, const char *origin)
 {
-	curl_easy_reset(link->easy);
+	return origin ? link->origin && strcmp(link->origin, origin) == 0 : !link->origin;
+}
+
+struct oci_http_link *oci_http_link_idle(struct oci_http *http, const char *origin)
+{
+	struct oci_http_link *link = NULL;
+
+	pthread_mutex_lock(&http->lock);
+	for (size_t i = http->idle_count; i > 0 && !link; i--) {
+		if (!leads_to(http->idle[i - 1], origin))
+			continue;
+		link = http->idle[i - 1];
+		http->idle[i - 1] = http->idle[--http->idle_count];
+	}
+	pthread_mutex_unlock(&http->lock);
+	return link;
+}
+
+void oci_http_link_keep(struct oci_http *http, struct oci_http_link *link)
+{
 	pthread_mutex_lock(&http->lock);
 	if (http->idle_count < OCI_HTTP_LINKS_IDLE) {
 		http->idle[http->idle_count++] = link;
@@ -74,23 +88,31 @@ static void link_put(struct oci_http *http, struct oci_http_link *link)
 	oci_http_link_free(link);
 }
 
+static int begin_in_library(struct oci_http_exchange *x, struct oci_error *err)
+{
+	x->link = oci_http_link_idle(x->http, NULL);
+	if (!x->link)
+		x->link = oci_http_link_new();
+	if (!x->link)
+		return oci_fail_nomem(err);
+	x->link->reason[0] = '\0';
+	if (oci_http_exchange_add_headers(x, err) < 0 || oci_http_exchange_set_up(x, err) < 0)
+		return -1;
+	if (curl_multi_add_handle(x->link->multi, x->link->easy) != CURLM_OK)
+		return oci_fail_nomem(err);
+	return 0;
+}
+
 int oci_http_exchange_begin(struct oci_http_exchange *x, const char *authorization, struct oci_error *err)
 {
 	x->status = 0;
 	x->headers_in = x->head_begun = x->wanted = x->done = x->flowing = x->cut = x->too_private = x->resting = false;
 	x->bad_ca = NULL;
+	x->authorization = authorization;
 	x->header_bytes = 0;
-	x->moved = x->slow_ms = x->slow_moved = 0;
+	x->moved = x->received = x->slow_ms = x->slow_moved = 0;
 	x->begun_ms = x->moved_ms = x->seen_ms = oci_clock_ms();
-	x->link = link_get(x->http);
-	if (!x->link)
-		return oci_fail_nomem(err);
-	x->link->reason[0] = '\0';
-	if (oci_http_exchange_set_up(x, authorization, err) < 0)
-		return -1;
-	if (curl_multi_add_handle(x->link->multi, x->link->easy) != CURLM_OK)
-		return oci_fail_nomem(err);
-	return 0;
+	return oci_http_direct_may(x) ? oci_http_direct_begin(x, err) : begin_in_library(x, err);
 }
 
 /* running */
@@ -99,7 +121,7 @@ int oci_http_exchange_resume(struct oci_http_exchange *x, struct oci_error *err)
 {
 	x->flowing = true;
 	x->moved_ms = x->seen_ms = oci_clock_ms();
-	if (!x->done && curl_easy_pause(x->link->easy, CURLPAUSE_CONT) == CURLE_OUT_OF_MEMORY)
+	if (x->phase == OCI_DIRECT_NOT && !x->done && curl_easy_pause(x->link->easy, CURLPAUSE_CONT) == CURLE_OUT_OF_MEMORY)
 		return oci_fail_nomem(err);
 	return 0;
 }
@@ -171,7 +193,7 @@ static bool is_proxy(const struct oci_http_exchange *x, CURLcode code, const cha
 		strstr(reason, "CONNECT tunnel"));
 }
 
-static int fail_transfer(const struct oci_http_exchange *x, CURLcode code, struct oci_error *err)
+int oci_http_exchange_failed(const struct oci_http_exchange *x, CURLcode code, struct oci_error *err)
 {
 	const char *reason = x->link->reason[0] ? x->link->reason : curl_easy_strerror(code);
 	char safe[OCI_STR_ESCAPE_MAX];
@@ -205,7 +227,7 @@ static int collect(struct oci_http_exchange *x, struct oci_error *err)
 		CURLcode code = message->data.result;
 		x->done = true;
 		if (code != CURLE_OK && !x->cut)
-			return fail_transfer(x, code, err);
+			return oci_http_exchange_failed(x, code, err);
 		if (!x->headers_in) /* the library takes what came for all of it */
 			return oci_http_fail(x->request, err, OCI_E_NETWORK, "the answer ended within its head");
 	}
@@ -228,16 +250,23 @@ static int check_speed(struct oci_http_exchange *x, uint64_t moved, uint64_t now
 	return 0;
 }
 
-/* 1: bytes moved since the last call. */
-static int check_progress(struct oci_http_exchange *x, struct oci_error *err)
+uint64_t oci_http_exchange_moved(const struct oci_http_exchange *x)
 {
 	curl_off_t up = 0, down = 0;
+
+	if (x->phase != OCI_DIRECT_NOT)
+		return x->received;
 	curl_easy_getinfo(x->link->easy, CURLINFO_SIZE_UPLOAD_T, &up);
 	curl_easy_getinfo(x->link->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
+	return (uint64_t)up + (uint64_t)down;
+}
 
-	uint64_t moved = (uint64_t)up + (uint64_t)down + x->header_bytes;
+int oci_http_exchange_progress(struct oci_http_exchange *x, struct oci_error *err)
+{
+	uint64_t bytes = oci_http_exchange_moved(x);
+	uint64_t moved = bytes + x->header_bytes;
 	uint64_t now = oci_clock_ms();
-	bool waiting = !x->head_begun && (uint64_t)up >= x->stream_bytes;
+	bool waiting = !x->head_begun && bytes >= x->stream_bytes;
 	if (!waiting && check_speed(x, moved, now, err) < 0)
 		return -1;
 	x->seen_ms = now;
@@ -254,7 +283,7 @@ static int check_progress(struct oci_http_exchange *x, struct oci_error *err)
 	return 0;
 }
 
-static bool is_cancelled(struct oci_http_exchange *x)
+bool oci_http_exchange_cancelled(struct oci_http_exchange *x)
 {
 	const atomic_int *cancel = x->http->cancel;
 
@@ -272,7 +301,7 @@ static bool rest(struct oci_http_exchange *x)
 
 	x->moved_ms = x->seen_ms = oci_clock_ms(); /* this is no stall */
 	if (wait_ms > 0) {
-		oci_clock_sleep_ms(wait_ms < POLL_MS ? wait_ms : POLL_MS);
+		oci_clock_sleep_ms(wait_ms < OCI_HTTP_POLL_MS ? wait_ms : OCI_HTTP_POLL_MS);
 		return true;
 	}
 	x->resting = false;
@@ -284,10 +313,12 @@ int oci_http_exchange_step(struct oci_http_exchange *x, struct oci_error *err)
 {
 	int running;
 
-	if (is_cancelled(x))
+	if (oci_http_exchange_cancelled(x))
 		return oci_fail(err, OCI_E_CANCELLED, "cancelled");
 	if (x->resting && rest(x))
 		return 0;
+	if (x->phase != OCI_DIRECT_NOT)
+		return oci_http_direct_step(x, err);
 	x->stirred = false;
 	if (curl_multi_perform(x->link->multi, &running) != CURLM_OK)
 		return oci_http_fail(x->request, err, OCI_E_BUG, "the transfer library failed");
@@ -295,17 +326,20 @@ int oci_http_exchange_step(struct oci_http_exchange *x, struct oci_error *err)
 		return -1;
 	if (x->done)
 		return 0;
-	int moved = check_progress(x, err);
+	int moved = oci_http_exchange_progress(x, err);
 	if (moved < 0)
 		return -1;
 	if (!moved && !x->stirred)
-		curl_multi_poll(x->link->multi, NULL, 0, POLL_MS, NULL);
+		curl_multi_poll(x->link->multi, NULL, 0, OCI_HTTP_POLL_MS, NULL);
 	return 0;
 }
 
 const char *oci_http_exchange_header(const struct oci_http_exchange *x, const char *name, size_t index)
 {
 	struct curl_header *header = NULL;
+
+	if (x->phase != OCI_DIRECT_NOT)
+		return oci_http_head_get(&x->head, name, index);
 	if (curl_easy_header(x->link->easy, name, index, CURLH_HEADER, -1, &header) != CURLHE_OK)
 		return NULL;
 	return header->value;
@@ -343,11 +377,14 @@ void oci_http_exchange_discard(struct oci_http_exchange *x)
 
 void oci_http_exchange_end(struct oci_http_exchange *x)
 {
-	if (x->link) {
+	if (x->link)
 		oci_trace_show(x);
+	if (x->phase != OCI_DIRECT_NOT) {
+		oci_http_direct_end(x);
+	} else if (x->link) {
 		curl_multi_remove_handle(x->link->multi, x->link->easy);
-		link_put(x->http, x->link);
-		x->link = NULL;
+		curl_easy_reset(x->link->easy);
+		oci_http_link_keep(x->http, oci_steal(&x->link));
 	}
 	curl_slist_free_all(x->headers);
 	x->headers = NULL;

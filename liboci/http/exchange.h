@@ -11,6 +11,11 @@
  * step until out_len is 0. open() returns as soon as the server wants the
  * first byte (100 Continue, or one second) or has answered.
  *
+ * A body that was asked for with `direct` goes straight into a buffer instead,
+ * where x.phase says OCI_DIRECT_READS once the headers are in (http/direct.h):
+ *
+ *     while (!x.done && (n = oci_http_exchange_receive(&x, data, size, err)) >= 0) ...
+ *
  * Connections are kept by the client and reused by the next exchange.
  */
 #pragma once
@@ -21,12 +26,14 @@
 #include "http/auth.h"
 #include "http/certs.h"
 #include "http/client.h"
+#include "http/head.h"
 #include "http/pace.h"
 #include "http/rate.h"
 #include "http/reach.h"
 #include "http/url.h"
 
 #define OCI_HTTP_LINKS_IDLE 32
+#define OCI_HTTP_POLL_MS 100
 #define OCI_HTTP_HEADERS_MAX (256 * OCI_KIB)
 #define OCI_HTTP_ERROR_BODY_MAX (64 * OCI_KIB)
 #define OCI_HTTP_STALL_MS 30000
@@ -35,6 +42,8 @@
 struct oci_http_link {
 	CURLM *multi; /* holds the connections; used by one exchange at a time */
 	CURL *easy;
+	char *origin; /* where a connection of a direct exchange leads; NULL: the library's own */
+	curl_socket_t socket; /* its */
 	char reason[CURL_ERROR_SIZE];
 };
 
@@ -53,6 +62,7 @@ struct oci_http {
 	atomic_int reach; /* of the registry's own address, once known */
 	atomic_bool served;      /* it has answered a request as it was asked to */
 	atomic_bool outage_told; /* outage.h */
+	atomic_bool odd;         /* its answers are for the library: direct.h */
 	pthread_mutex_t lock; /* guards what follows */
 	struct oci_strings warnings; /* already shown */
 	struct oci_http_link *idle[OCI_HTTP_LINKS_IDLE];
@@ -84,11 +94,21 @@ struct oci_http_exchange {
 	unsigned hops;    /* redirects behind us */
 	struct oci_url url; /* what was asked last */
 
+	/* where it is direct; */
+	enum { OCI_DIRECT_NOT, OCI_DIRECT_CONNECTS, OCI_DIRECT_ASKS, OCI_DIRECT_LISTENS, OCI_DIRECT_READS } phase;
+	bool odd, reused;
+	struct oci_buf ask;         /* the request */
+	size_t asked;               /* bytes of it that are sent */
+	struct oci_http_head head;
+	size_t taken;               /* bytes of head.text that were passed on */
+	uint64_t received, body_left;
+
 	/* and its own. */
 	struct oci_http *http;
 	const struct oci_http_request *request;
 	struct oci_http_link *link;
 	struct curl_slist *headers;
+	const char *authorization; /* borrowed until the headers are in */
 	bool own_origin, proxied, flowing, cut, too_private;
 	bool resting;        /* a pause that the rate asked for */
 	const char *bad_ca;  /* a file that could not be read, borrowed */
@@ -107,8 +127,17 @@ struct oci_http_exchange {
 int oci_http_open(struct oci_http *http, const struct oci_http_request *request,
 	struct oci_http_exchange *x, struct oci_error *err);
 
-/* Headers and options of one request to x->url on x->link; private to exchange.c. */
-int oci_http_exchange_set_up(struct oci_http_exchange *x, const char *authorization, struct oci_error *err);
+/* These are private to exchange*.c and direct.c: the header lines of a request to x->url, */
+int oci_http_exchange_add_headers(struct oci_http_exchange *x, struct oci_error *err);
+/* the options of x->link, */
+int oci_http_exchange_set_up(struct oci_http_exchange *x, struct oci_error *err);
+/* 1: bytes moved since the last call; -1: none for too long, */
+int oci_http_exchange_progress(struct oci_http_exchange *x, struct oci_error *err);
+/* what the library failed with, */
+int oci_http_exchange_failed(const struct oci_http_exchange *x, CURLcode code, struct oci_error *err);
+bool oci_http_exchange_cancelled(struct oci_http_exchange *x);
+/* and bytes of the body that moved, up or down. */
+uint64_t oci_http_exchange_moved(const struct oci_http_exchange *x);
 
 /* Records that x->url is on a more private network than the registry; returns -1. */
 int oci_http_exchange_too_private(const struct oci_http_exchange *x, struct oci_error *err);
@@ -121,6 +150,8 @@ int oci_http_exchange_resume(struct oci_http_exchange *x, struct oci_error *err)
 int oci_http_exchange_step(struct oci_http_exchange *x, struct oci_error *err);
 /* What the answer's Retry-After asks for, bounded; 0: nothing. */
 uint64_t oci_http_exchange_retry_after_ms(const struct oci_http_exchange *x);
+/* Up to `size` bytes of a direct body; 0: none within 100 ms, or it is done. */
+ssize_t oci_http_exchange_receive(struct oci_http_exchange *x, void *data, size_t size, struct oci_error *err);
 /* The value of header number `index` of that name, NULL when there is none.
  * Borrowed until the end of the exchange. */
 const char *oci_http_exchange_header(const struct oci_http_exchange *x, const char *name, size_t index);
@@ -138,4 +169,8 @@ enum oci_http_taken oci_http_response_take(void *ctx, const void *data, size_t l
 int oci_http_fail(const struct oci_http_request *request, struct oci_error *err, enum oci_errc code,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+struct oci_http_link *oci_http_link_new(void);
 void oci_http_link_free(struct oci_http_link *link);
+/* One that idles, of that origin (NULL: of the library); NULL: none does. */
+struct oci_http_link *oci_http_link_idle(struct oci_http *http, const char *origin);
+void oci_http_link_keep(struct oci_http *http, struct oci_http_link *link);

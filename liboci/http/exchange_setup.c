@@ -139,7 +139,7 @@ static int add_header(struct oci_http_exchange *x, const char *name, const char 
 	return line ? add_line(x, line, err) : oci_fail_nomem(err);
 }
 
-static int add_headers(struct oci_http_exchange *x, const char *authorization, struct oci_error *err)
+int oci_http_exchange_add_headers(struct oci_http_exchange *x, struct oci_error *err)
 {
 	const struct oci_http_request *r = x->request;
 	oci_autofree char *range = NULL;
@@ -152,7 +152,7 @@ static int add_headers(struct oci_http_exchange *x, const char *authorization, s
 	const char *type = r->content_type;
 	if (!type && (r->body || x->stream_bytes || strcmp(r->method, "POST") == 0))
 		type = "application/octet-stream";
-	if (add_header(x, "Authorization", authorization, err) < 0 || add_header(x, "Accept", r->accept, err) < 0 ||
+	if (add_header(x, "Authorization", x->authorization, err) < 0 || add_header(x, "Accept", r->accept, err) < 0 ||
 	    add_header(x, "Content-Type", type, err) < 0 ||
 	    add_header(x, "Content-Range", r->content_range, err) < 0 || add_header(x, "Range", range, err) < 0 ||
 	    add_header(x, "Accept-Encoding", "identity", err) < 0 ||
@@ -267,10 +267,8 @@ int oci_http_exchange_too_private(const struct oci_http_exchange *x, struct oci_
 		"refused: the registry points to '%s', on a more private network than its own", x->url.origin);
 }
 
-int oci_http_exchange_set_up(struct oci_http_exchange *x, const char *authorization, struct oci_error *err)
+int oci_http_exchange_set_up(struct oci_http_exchange *x, struct oci_error *err)
 {
-	if (add_headers(x, authorization, err) < 0)
-		return -1;
 	if (set_options(x) != CURLE_OK)
 		return oci_fail_nomem(err);
 	if (!x->proxied)

@@ -21,9 +21,14 @@ void oci_rate_set(struct oci_rate *rate, uint64_t bytes_per_second)
 		atomic_store(&rate->bytes_per_second, bytes_per_second);
 }
 
+bool oci_rate_limits(struct oci_rate *rate)
+{
+	return rate && atomic_load(&rate->bytes_per_second) > 0;
+}
+
 uint64_t oci_rate_wait_ms(struct oci_rate *rate)
 {
-	if (!rate || atomic_load(&rate->bytes_per_second) == 0)
+	if (!oci_rate_limits(rate))
 		return 0;
 	pthread_mutex_lock(&rate->lock);
 	uint64_t now = oci_clock_ms();

@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,8 @@ void oci_rate_init(struct oci_rate *rate);
 void oci_rate_clear(struct oci_rate *rate);
 void oci_rate_set(struct oci_rate *rate, uint64_t bytes_per_second);
 
+/* Is there a limit? */
+bool oci_rate_limits(struct oci_rate *rate);
 /* Milliseconds until bytes may flow again; 0: now. */
 uint64_t oci_rate_wait_ms(struct oci_rate *rate);
 /* They flowed. */

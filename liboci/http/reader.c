@@ -150,7 +150,7 @@ static int open_exchange(struct http_reader *r, struct oci_error *err)
 	snprintf(r->range, sizeof r->range, "%" PRIu64 "-%" PRIu64, r->position, r->end - 1);
 	r->request = (struct oci_http_request){
 		.method = "GET", .url = r->url, .scope = r->scope, .accept = r->accept,
-		.range = whole ? NULL : r->range,
+		.range = whole ? NULL : r->range, .direct = true,
 	};
 	r->x = (struct oci_http_exchange){.on_body = take, .ctx = r, .attempt = r->failures};
 	r->is_open = true;
@@ -161,6 +161,22 @@ static int open_exchange(struct http_reader *r, struct oci_error *err)
 	return check_answer(r, err);
 }
 
+/* Some bytes: straight to the caller, where nothing has to be left out before. */
+static int fill(struct http_reader *r, struct oci_error *err)
+{
+	ssize_t got;
+
+	if (r->x.phase != OCI_DIRECT_READS || r->skip > 0)
+		return oci_http_exchange_step(&r->x, err);
+	got = oci_http_exchange_receive(&r->x, r->want, r->want_len < r->expected ? r->want_len : (size_t)r->expected, err);
+	if (got < 0)
+		return -1;
+	r->want += got;
+	r->want_len -= (size_t)got;
+	r->expected -= (uint64_t)got;
+	return 0;
+}
+
 /* Fill the caller's buffer from the connection as far as it goes. */
 static int pump(struct http_reader *r, struct oci_error *err)
 {
@@ -169,7 +185,7 @@ static int pump(struct http_reader *r, struct oci_error *err)
 	if (oci_http_exchange_resume(&r->x, err) < 0)
 		return -1;
 	while (r->want_len > 0 && !r->x.done && r->expected > 0)
-		if (oci_http_exchange_step(&r->x, err) < 0)
+		if (fill(r, err) < 0)
 			return -1;
 	if (r->x.cut)
 		return oci_http_fail(&r->request, err, OCI_E_DIGEST, "more bytes than the blob has");

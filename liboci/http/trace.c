@@ -10,7 +10,6 @@
 void oci_trace_show(const struct oci_http_exchange *x)
 {
 	char url[OCI_STR_ESCAPE_MAX], shown[600], status[32] = "no answer", attempt[32] = "";
-	curl_off_t up = 0, down = 0;
 
 	if (!x->http->observer || !x->url.text)
 		return;
@@ -19,8 +18,6 @@ void oci_trace_show(const struct oci_http_exchange *x)
 		snprintf(attempt, sizeof attempt, "try %u, ", x->attempt + 1);
 	if (x->headers_in)
 		snprintf(status, sizeof status, "status %d", x->status);
-	curl_easy_getinfo(x->link->easy, CURLINFO_SIZE_UPLOAD_T, &up);
-	curl_easy_getinfo(x->link->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
 	oci_event_trace(x->http->observer, "%s %s: %s%s, %" PRIu64 " bytes in %" PRIu64 " ms", x->request->method,
-		oci_str_escape(shown, url), attempt, status, (uint64_t)(up > 0 ? up : down), oci_clock_ms() - x->begun_ms);
+		oci_str_escape(shown, url), attempt, status, oci_http_exchange_moved(x), oci_clock_ms() - x->begun_ms);
 }
