@@ -152,7 +152,7 @@ static const struct opt opts[] = {
 	{OPT_FLAG(0, "buffered", struct pull_flags, buffered), .help = "write through the page cache, whatever the size"},
 	{OPT_FLAG(0, "warm", struct pull_flags, warm), .help = "read the tree into the page cache afterwards"},
 	{OPT_FLAG(0, "seal", struct pull_flags, seal), .help = "make files read-only (0444)"},
-	{OPT_NUMBER('j', "jobs", struct pull_flags, jobs), .metavar = "N", .max = 64, .help = "parallel workers"},
+	{OPT_NUMBER('j', "jobs", struct pull_flags, jobs), .metavar = "N", .max = 64, .help = "parallel transfers (default: 4, and up to 16 where that is faster)"},
 	{0},
 };
 

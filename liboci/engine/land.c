@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "engine/land_job.h"
 
@@ -22,6 +23,7 @@ struct range {
 struct landing {
 	struct oci_land *land;
 	struct oci_digest_pool pool;
+	struct oci_flow flow;
 	struct range *ranges;
 	size_t count;
 };
@@ -182,7 +184,7 @@ static int fetch_block(struct land_hands *hands, const struct oci_worker *worker
 
 	land_check_init(&check, land->plan, layer, k);
 	while (check.done < check.length) {
-		size_t want = check.length - check.done < LAND_PIECE ? check.length - check.done : LAND_PIECE;
+		size_t want = check.length - check.done < hands->piece_bytes ? check.length - check.done : hands->piece_bytes;
 		uint64_t at = oci_plan_block_offset(layer, k) + check.done;
 		ssize_t got = oci_reader_read_full(reader, hands->piece, want, err);
 
@@ -196,7 +198,10 @@ static int fetch_block(struct land_hands *hands, const struct oci_worker *worker
 		if (land_put(hands, layer, at, hands->piece, want, err) < 0)
 			return -1;
 	}
-	return check.ok ? finish_block(land, layer, k, &land->fetched, err) : 1;
+	if (!check.ok)
+		return 1;
+	oci_flow_moved(hands->flow, check.length, oci_clock_ms());
+	return finish_block(land, layer, k, &land->fetched, err);
 }
 
 static int fail_block(const struct oci_plan_layer *layer, uint64_t k, struct oci_error *err)
@@ -296,15 +301,24 @@ static int take_range(struct land_hands *hands, const struct oci_worker *worker,
 static int run_range(struct oci_worker *worker, size_t i, struct oci_error *err)
 {
 	struct landing *work = worker->ctx;
-	OCI_CLEANUP(land_hands_clear) struct land_hands hands;
+	struct land_hands hands;
+	int rc;
 
-	if (land_hands_init(&hands, work->land, &work->pool, err) < 0)
-		return -1;
-	return take_range(&hands, worker, &work->ranges[i], err);
+	if (!oci_flow_enter(&work->flow, worker))
+		return oci_fail(err, OCI_E_CANCELLED, "cancelled");
+	rc = land_hands_init(&hands, work->land, &work->pool, err);
+	if (rc == 0) {
+		hands.flow = &work->flow;
+		rc = take_range(&hands, worker, &work->ranges[i], err);
+		land_hands_clear(&hands);
+	}
+	oci_flow_leave(&work->flow);
+	return rc;
 }
 
 int oci_land_run(struct oci_land *land, struct oci_error *err)
 {
+	unsigned most = land->jobs_most > land->jobs ? land->jobs_most : land->jobs;
 	struct landing work = {.land = land};
 	oci_autofree struct range *ranges = NULL;
 	int rc;
@@ -317,7 +331,9 @@ int oci_land_run(struct oci_land *land, struct oci_error *err)
 	if (rc < 0)
 		return -1;
 	oci_digest_pool_init(&work.pool, OCI_DIGEST_POOL_LANES, OCI_DIGEST_POOL_WAIT_MS);
-	rc = oci_workers_run(land->jobs, work.count, run_range, &work, land->cancel, err);
+	oci_flow_init(&work.flow, land->jobs, most);
+	rc = oci_workers_run(most, work.count, run_range, &work, land->cancel, err);
+	oci_flow_clear(&work.flow);
 	oci_digest_pool_clear(&work.pool);
 	return rc;
 }

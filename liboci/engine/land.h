@@ -12,7 +12,8 @@
  *   its checkpoints say is fetched once more, elsewhere where there is an elsewhere;
  *   then it is OCI_E_DIGEST.
  *
- * Nothing is written but to parts of the stage; each worker holds 1 MiB.
+ * Nothing is written but to parts of the stage. Each worker holds 1 MiB, and
+ * less where there are many, 16 MiB in all.
  */
 #pragma once
 
@@ -30,7 +31,8 @@ struct oci_land {
 	const struct oci_stage *stage;
 	struct oci_journal *journal;
 	struct oci_lease *lease; /* of those who write here; may be NULL */
-	unsigned jobs;
+	unsigned jobs;      /* transfers at a time, at first, */
+	unsigned jobs_most; /* and where more bring more; 0: no more */
 	bool direct; /* write around the page cache */
 	const struct oci_observer *observer;
 	const atomic_int *cancel;

@@ -13,8 +13,12 @@
 int land_hands_init(struct land_hands *hands, const struct oci_land *land, struct oci_digest_pool *pool,
 	struct oci_error *err)
 {
-	*hands = (struct land_hands){.land = land, .fd = -1, .direct_fd = -1};
-	hands->piece = aligned_alloc(DIRECT_ALIGN, LAND_PIECE);
+	unsigned jobs = land->jobs_most > land->jobs ? land->jobs_most : land->jobs;
+
+	*hands = (struct land_hands){.land = land, .fd = -1, .direct_fd = -1, .piece_bytes = LAND_PIECE_MOST};
+	while (hands->piece_bytes > LAND_PIECE_LEAST && hands->piece_bytes * jobs > LAND_PIECES)
+		hands->piece_bytes /= 2;
+	hands->piece = aligned_alloc(DIRECT_ALIGN, hands->piece_bytes);
 	if (!hands->piece)
 		return oci_fail_nomem(err);
 	hands->pool = pool;

@@ -1,17 +1,22 @@
 /* land_job.h - blocks on their way (private to land*.c) */
 #pragma once
 
+#include "base/flow.h"
 #include "base/workers.h"
 #include "core/digest_pool.h"
 #include "engine/land.h"
 
-#define LAND_PIECE (1 * OCI_MIB)
+#define LAND_PIECE_MOST OCI_MIB
+#define LAND_PIECE_LEAST (128 * OCI_KIB)
+#define LAND_PIECES (16 * OCI_MIB) /* of all workers */
 
 /* What one worker has at hand. */
 struct land_hands {
 	const struct oci_land *land;
 	struct oci_digest_pool *pool; /* where workers hash together; NULL: alone */
-	unsigned char *piece; /* LAND_PIECE, aligned for direct writes */
+	struct oci_flow *flow;        /* hears of what is fetched; NULL: nobody does */
+	unsigned char *piece; /* aligned for direct writes */
+	size_t piece_bytes;   /* a power of two */
 	size_t file;          /* of the plan, whose part is open */
 	int fd, direct_fd;    /* -1: none */
 };

@@ -82,7 +82,7 @@ static int pass(struct land_local *local, struct land_hands *hands, uint64_t k, 
 	*ok = false;
 	land_check_init(&check, local->land->plan, local->layer, k);
 	while (reader && check.done < check.length) {
-		size_t want = check.length - check.done < LAND_PIECE ? check.length - check.done : LAND_PIECE;
+		size_t want = check.length - check.done < hands->piece_bytes ? check.length - check.done : hands->piece_bytes;
 		uint64_t at = offset + check.done;
 
 		if (oci_reader_read_full(reader, hands->piece, want, NULL) != (ssize_t)want)

@@ -45,7 +45,7 @@ static bool prove_digest(const struct proving *p, struct land_hands *hands, cons
 		return false;
 	oci_hash_init(&hash, file->file->digest.alg);
 	while (done < file->file->size_bytes) {
-		ssize_t got = oci_fs_pread_full(fd, hands->piece, LAND_PIECE, done, NULL);
+		ssize_t got = oci_fs_pread_full(fd, hands->piece, hands->piece_bytes, done, NULL);
 
 		if (got <= 0)
 			return false;

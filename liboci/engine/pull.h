@@ -47,7 +47,7 @@ struct oci_pull_options {
 	bool warm;           /* read the tree into the page cache afterwards, in the order a server loads it */
 	bool seal;           /* files are 0444 */
 	const struct oci_strings *reuse_from; /* more trees to take from; NULL: none */
-	unsigned jobs;                       /* 0: as many as processors, at least 4 */
+	unsigned jobs;                       /* 0: as many as processors, at least 4, and more where that helps */
 	const struct oci_store_options *store;
 	const struct oci_observer *observer;
 	const atomic_int *cancel;

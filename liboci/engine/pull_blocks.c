@@ -1,4 +1,5 @@
 /* An image in our format: plan, reuse, land, seal. */
+#include "engine/pull_job.h"
 #include "engine/pull_tree.h"
 
 #include <stdio.h>
@@ -8,7 +9,6 @@
 #include "base/cgroup.h"
 #include "base/cleanup.h"
 #include "base/fs.h"
-
 
 struct blocks {
 	struct pull_tree *t;
@@ -251,6 +251,7 @@ int pull_blocks(struct pull_tree *t, struct oci_error *err)
 		.journal = &b.journal,
 		.lease = t->lease,
 		.jobs = t->jobs,
+		.jobs_most = pull_jobs_most(t->options->jobs),
 		.observer = t->options->observer,
 		.cancel = t->options->cancel};
 	if (reuse(&b, err) < 0 || land(&b, err) < 0)

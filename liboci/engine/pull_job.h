@@ -32,4 +32,6 @@ struct oci_unpack_options pull_options(struct pull_job *job, size_t i, const ato
 /* Fetch layer `i` and unpack it (or only list it, without a stage). */
 int pull_unpack(struct pull_job *job, size_t i, const struct oci_unpack_options *options, struct oci_error *err);
 unsigned pull_jobs(unsigned asked);
+/* Up to which there may be more, where they bring more. */
+unsigned pull_jobs_most(unsigned asked);
 void pull_clear(struct pull_job *job);

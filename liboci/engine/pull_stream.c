@@ -13,6 +13,7 @@
 #include "stream/zstd.h"
 
 #define JOBS_LEAST 4
+#define JOBS_MOST 16
 
 static bool shape_wanted(const struct pull_job *p, const struct oci_block_index_layer *layer, bool *whole)
 {
@@ -337,6 +338,15 @@ unsigned pull_jobs(unsigned jobs)
 	if (jobs)
 		return jobs;
 	return cpus > JOBS_LEAST ? cpus : JOBS_LEAST;
+}
+
+unsigned pull_jobs_most(unsigned asked)
+{
+	unsigned most = 4 * oci_workers_cpus();
+
+	if (asked)
+		return asked;
+	return most < JOBS_MOST ? most : JOBS_MOST;
 }
 
 void pull_clear(struct pull_job *p)
