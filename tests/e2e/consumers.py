@@ -70,8 +70,11 @@ class Skopeo:
         root.mkdir(parents=True, exist_ok=True)
         (root / "policy.json").write_text(POLICY)
 
+    def command(self, *args) -> list:
+        return [self.path, "--policy", self.root / "policy.json", "--tmpdir", self.root, *args]
+
     def run(self, *args) -> str:
-        return call(self.path, "--policy", self.root / "policy.json", "--tmpdir", self.root, *args)
+        return call(*self.command(*args))
 
     def copy(self, source: str, target: str, *args) -> str:
         """Registries on loopback only: neither side is asked for TLS."""
@@ -101,9 +104,12 @@ class Containers:
     def driver() -> str:
         return os.environ.get("MODELCAR_TEST_STORAGE_DRIVER", "overlay" if os.geteuid() == 0 else "vfs")
 
+    def command(self, *args) -> list:
+        return [self.path, "--root", self.root / "storage", "--runroot", self.root / "run",
+                "--storage-driver", self.driver(), *args]
+
     def run(self, *args) -> str:
-        where = ["--root", self.root / "storage", "--runroot", self.root / "run", "--storage-driver", self.driver()]
-        return call(self.path, *where, *args, env=self.env)
+        return call(*self.command(*args), env=self.env)
 
 
 class Podman(Containers):
@@ -132,9 +138,8 @@ class Podman(Containers):
         return self.run("import", "-q", self.root / "cat.tar", "localhost/cat:latest").strip()
 
     def close(self) -> None:
-        subprocess.run([self.path, "--root", str(self.root / "storage"), "--runroot", str(self.root / "run"),
-                        "--storage-driver", self.driver(), "image", "unmount", "--all", "--force"],
-                       env={**os.environ, **self.env}, capture_output=True)
+        subprocess.run(self.command("image", "unmount", "--all", "--force"), env={**os.environ, **self.env},
+                       capture_output=True)
         leave_mounts(self.root)
 
 
@@ -224,8 +229,11 @@ class Containerd:
                 raise RuntimeError("containerd does not start:\n" + (self.root / "log").read_text()[-3000:])
             time.sleep(0.1)
 
-    def run(self, *args) -> str:
-        return call(self.ctr, "-a", self.root / "sock", *args, env={"CONTAINERD_SNAPSHOTTER": "native"})
+    def command(self, *args) -> list:
+        return [self.ctr, "-a", self.root / "sock", *args]
+
+    def run(self, *args, snapshotter: str = "native") -> str:
+        return call(*self.command(*args), env={"CONTAINERD_SNAPSHOTTER": snapshotter})
 
     def pull(self, ref: str) -> None:
         self.run("images", "pull", "--plain-http", ref)
@@ -252,6 +260,7 @@ class Containerd:
 class KServe:
     """KServe's own puller, in a process of its own since it keeps state in its module."""
     name = "kserve-storage"
+    CODE = "import sys; from kserve_storage import Storage; print(Storage.download(sys.argv[1], sys.argv[2]))"
 
     def __init__(self, root: Path):
         self.root = root
@@ -260,14 +269,14 @@ class KServe:
             raise Absent(self.name)
 
     def download(self, ref: str, target: Path) -> Path:
-        code = "import sys; from kserve_storage import Storage; print(Storage.download(sys.argv[1], sys.argv[2]))"
-        call(sys.executable, "-c", code, f"oci://{ref}", target,
+        call(sys.executable, "-c", self.CODE, f"oci://{ref}", target,
              env={"KSERVE_OCI_INSECURE_REGISTRY": "true", "HOME": str(self.root)})
         return target
 
 
 class Olot:
     name = "olot"
+    CODE = "from olot.cli import cli; cli()"
 
     def __init__(self, root: Path):
         self.root = root
@@ -277,4 +286,4 @@ class Olot:
     def add(self, layout: Path, tree: Path) -> None:
         """One layer a file on top of what the layout holds, below /models."""
         files = sorted(str(p) for p in tree.rglob("*") if p.is_file())
-        call(sys.executable, "-c", "from olot.cli import cli; cli()", "--root-dir", tree, layout, *files)
+        call(sys.executable, "-c", self.CODE, "--root-dir", tree, layout, *files)

@@ -1,0 +1,98 @@
+"""What bounds everybody: the same bytes moved, hashed or copied by the plainest program, on the same machine in the
+same run."""
+import os
+from pathlib import Path
+
+import consumers
+import machine
+from cost import Command
+from peers import Crane, Peer, same_tree, script
+
+
+def url(side, image, digest: str) -> str:
+    return f"{side.scheme}://{side.host}/v2/{image.name}/blobs/{digest}"
+
+
+class Limit(Peer):
+    kind, program = "limit", ""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.path = consumers.find(self.program)
+
+    def version(self):
+        return machine.first_line(self.path, "--version").split(" (")[0]
+
+    def tree(self, place):
+        return None
+
+
+class Curl(Limit):
+    """One process, all blobs at once, nothing kept."""
+    name, program = "curl -Z to /dev/null", "curl"
+
+    def pull(self, image, side, place):
+        config = place / "config"
+        config.write_text("".join(f'url = "{url(side, image, d)}"\noutput = "/dev/null"\n' for d in image.blobs))
+        ca = ["--cacert", side.ca] if side.ca else []
+        return Command([self.path, "-Z", "--parallel-immediate", "--parallel-max", "64", "--fail", "-s", "-S",
+                        "--no-progress-meter", "-w", "%{size_download}\\n", *ca, "-K", config])
+
+    def pulled(self, image, place, out):
+        """What came has the right sizes; nobody looked at the bytes."""
+        assert sorted(map(int, out.split())) == sorted(image.blobs.values())
+
+
+class Curls(Curl):
+    """A process for each blob, since one has one core for TLS."""
+    name = "curl, many processes, to /dev/null"
+
+    def pull(self, image, side, place):
+        if not side.ca:
+            return None
+        (place / "urls").write_text("".join(f"{url(side, image, d)}\n" for d in image.blobs))
+        fetch = [self.path, "--fail", "-s", "-S", "-o", "/dev/null", "-w", "%{size_download}\\n", "--cacert", side.ca]
+        return Command(["xargs", "-a", place / "urls", "-n", "1", "-P", str(2 * os.cpu_count()), *fetch])
+
+
+class OpenSSL(Limit):
+    name, program = "openssl dgst, a process a core", "openssl"
+    cores = os.cpu_count()
+
+    def version(self):
+        return machine.first_line(self.path, "version").split(" (")[0]
+
+    def verify(self, image, place):
+        names = place / "names"
+        names.write_text("".join(f"{place}/tree/{n}\n" for n in image.files))
+        each = 1 if len(image.files) <= 64 else len(image.files) // (4 * self.cores) + 1
+        return Command(["xargs", "-a", names, "-n", str(each), "-P", str(self.cores), self.path, "dgst", "-sha256", "-r"])
+
+    def verified(self, image, out):
+        assert sorted(line.split()[0] for line in out.splitlines()) == sorted(d for _, d in image.files.values())
+
+
+class Copy(Limit):
+    name, program = "cp and sync", "cp"
+
+    def pack_layout(self, image, place):
+        return Command(script(["cp", "-r", image.tree, place / "copy"], ["sync", "-f", place / "copy"]))
+
+    unpack = pack_layout
+
+    def laid_out(self, image, place):
+        same_tree(image, place / "copy")
+
+    def pulled(self, image, place, out):
+        self.laid_out(image, place)
+
+
+class CranePacked(Crane):
+    """What is left of packing once it has been done."""
+    name, kind = "crane push of a packed layout", "limit"
+
+    def can(self, work):
+        return work == "pack"
+
+    def pack(self, image, side):
+        return super().push(image, side)
