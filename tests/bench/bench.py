@@ -10,6 +10,7 @@ import signal
 import statistics
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -28,6 +29,7 @@ import plot
 import scenarios
 import servers
 import table
+import tool
 
 PARTIES = [peers.Modelcar, peers.Direct, peers.Buffered, peers.KServe, peers.Skopeo, peers.Crane, peers.Regctl, peers.Oras,
            engines.Podman, engines.Containerd, engines.Buildah, engines.Umoci, engines.Olot,
@@ -70,6 +72,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
                    help="warm, cold (both; cold without delays and TLS only when asked for by name)")
     p.add_argument("--peer", type=words, metavar="NAMES", help="those who take part, limits too")
     p.add_argument("--rounds", type=int, metavar="N", help=f"times that each has its turn ({ROUNDS}; 1 with --quick)")
+    p.add_argument("--patience", type=float, default=0, metavar="N", help="who took more than N times as long as modelcar "
+                   "in two rounds has had its turns; the tables say so (never)")
     p.add_argument("--quick", action="store_true", help="a few MiB, to see that all of it works; plain HTTP alone, "
                    "and a pull by each other network")
     p.add_argument("--size", type=size, metavar="SIZE", help="of a shard (1Gi)")
@@ -188,7 +192,8 @@ class Runner:
         try:
             run = self.once(cell, peer)
         except Exception as error:
-            text = f"round {number}: {type(error).__name__}: {error}"
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            text = f"round {number}: {type(error).__name__}: {error or where.line}"
             cell.failures.setdefault(peer.name, []).append(text)
             say(f"  {peer.name}: FAILED, {text}")
             return number > 1
@@ -199,6 +204,11 @@ class Runner:
             say(f"  {peer.name}: {run.wall_s:.2f} s, {run.user_s + run.sys_s:.2f} CPU s, {run.rss_bytes >> 20} MiB")
         return bool(run)
 
+    def has_had_its_turns(self, cell: Cell, peer: peers.Peer) -> bool:
+        ours, theirs = cell.runs.get("modelcar", []), cell.runs.get(peer.name, [])
+        return bool(self.options.patience and ours and len(theirs) >= 2 and min(r.wall_s for r in theirs) >
+                    self.options.patience * statistics.median(r.wall_s for r in ours))
+
     def run(self, cell: Cell) -> dict:
         cell.scenario.prepare(self.bench)
         cell.bytes = cell.scenario.moved(self.bench)
@@ -207,7 +217,7 @@ class Runner:
             say(f"{cell}: round {number + 1} of {self.options.rounds}")
             turns = parties[number % len(parties):] + parties[:number % len(parties)] if parties else []
             left = [peer for peer in turns if self.turn(cell, peer, number + 1)]
-            parties = [peer for peer in parties if peer in left]
+            parties = [peer for peer in parties if peer in left and not self.has_had_its_turns(cell, peer)]
         return cell.report(self.parties)
 
     def close(self) -> None:
@@ -250,6 +260,8 @@ def main() -> int:
     options.rounds = options.rounds or (1 if options.quick else ROUNDS)
     if options.list:
         return name_all() or 0
+    if not (options.sources or os.access(tool.release_binary(), os.X_OK)):
+        sys.exit(f"bench: no {tool.release_binary()}: build it, or say in MODELCAR where it is")
     if options.sources:
         result = table.merge([json.loads(path.read_text()) for path in options.sources], options)
     else:

@@ -204,7 +204,7 @@ class Skopeo(LayoutPuller):
 
 class Crane(Peer):
     name = "crane"
-    notes = {"pull": "crane export, piped to tar: nothing is verified by tar"}
+    notes = {"pull": "crane export, piped to tar"}
 
     def __init__(self, root):
         super().__init__(root)

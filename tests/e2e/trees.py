@@ -1,7 +1,9 @@
 """Directory trees and OCI layouts as values that tests compare."""
 import hashlib
 import json
+import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 RECORD = ".modelcar.json"
@@ -14,9 +16,10 @@ def sha256(path: Path) -> str:
 
 def tree(root: Path, without: tuple[str, ...] = (RECORD,)) -> dict[str, tuple[int, str]]:
     """Every regular file under `root`: relative path -> (size, sha256). Links count as what they lead to."""
-    files = (p for p in sorted(Path(root).rglob("*")) if p.is_file())
-    return {p.relative_to(root).as_posix(): (p.stat().st_size, sha256(p))
-            for p in files if p.relative_to(root).as_posix() not in without}
+    files = [p for p in sorted(Path(root).rglob("*")) if p.is_file() and p.relative_to(root).as_posix() not in without]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return {p.relative_to(root).as_posix(): (p.stat().st_size, value)
+                for p, value in zip(files, pool.map(sha256, files), strict=True)}
 
 
 def assert_same(left: Path, right: Path) -> None:
