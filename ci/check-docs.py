@@ -12,7 +12,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH = re.compile(r"(?<![\w./-])(?:liboci|tools|ci|tests|spec|deploy)/[\w./-]*[\w/](?![\w<*{]|[/-][<*{])")
 # Lines about another program: its options are not ours.
 FOREIGN = re.compile(r"\b(meson|ninja|skopeo|podman|buildah|umoci|crane|ctr|oras|olot|git|pip|apt(-get)?|go|docker|"
-                     r"tar|openssl|curl|kubectl|pytest|gcc|clang|test\.sh|sync)\b")
+                     r"tar|openssl|curl|kubectl|pytest|gcc|clang|test\.sh|deps\.sh|sync)\b")
 FOREIGN_OPTIONS = {"preserve-digests", "all"}
 
 
@@ -36,9 +36,10 @@ def known_functions() -> set[str]:
 
 
 def known_options() -> set[str]:
-    """Every string of the tables in tools/ that can be the name of an option."""
+    """Every string of the tables in tools/ that can be the name of an option, and those of tests/bench/run."""
     text = "".join(f.read_text() for f in sources("tools"))
-    return set(re.findall(r'"(?:--)?([a-z][a-z0-9-]+)', text))
+    bench = re.findall(r'"--([a-z-]+)"', (ROOT / "tests/bench/bench.py").read_text())
+    return set(re.findall(r'"(?:--)?([a-z][a-z0-9-]+)', text)) | set(bench)
 
 
 def exists(path: str) -> bool:

@@ -3,7 +3,8 @@
 # all is there. What is required and missing ends in an error; a consumer that
 # only some tests want costs one line, and those tests are skipped by name.
 #
-#   ci/deps.sh [--build|--demo]   --build: what the build needs, alone; --demo: and a model to show
+#   ci/deps.sh [--build|--demo|--bench]   --build: what the build needs, alone; --demo: and a model to show;
+#                                         --bench: all, and the peers that only tests/bench/run wants
 #
 #   MODELCAR_CACHE  where the Python environment and the Go tools live
 #                   (default: ${XDG_CACHE_HOME:-~/.cache}/modelcar)
@@ -23,6 +24,7 @@ wheels=(pytest==8.3.4 pytest-xdist==3.6.1 kserve-storage==0.21.0 oras==0.2.43 ol
 	kubernetes-validate==1.37.0)
 models=(silero-vad==6.2.3 magika==1.0.3)
 crane=github.com/google/go-containerregistry/cmd/crane@v0.20.2
+regctl=github.com/regclient/regclient/cmd/regctl@v0.11.1
 registry=github.com/distribution/distribution/v3/cmd/registry@v3.1.2
 
 say() { echo "deps: $*" >&2; }
@@ -126,3 +128,4 @@ install_wheels
 install_models
 install_go crane "$crane"
 install_go registry "$registry"
+[ "${1:-}" != --bench ] || install_go regctl "$regctl"
