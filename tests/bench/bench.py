@@ -106,7 +106,8 @@ class Cell:
     def entry(self, peer: peers.Peer) -> dict:
         runs = [run.figures() for run in self.runs.get(peer.name, [])]
         keys = [k for k in (runs[0] if runs else {}) if all(r[k] is not None for r in runs)]
-        return {"name": peer.name, "kind": peer.kind, "note": peer.notes.get(self.scenario.work, ""), "runs": runs,
+        return {"name": peer.name, "kind": peer.kind, "note": peer.notes.get(self.scenario.work, ""),
+                "differs": self.scenario.work in peer.differs, "runs": runs,
                 "median": {k: statistics.median(r[k] for r in runs) for k in keys},
                 "failures": self.failures.get(peer.name, [])}
 
@@ -183,7 +184,8 @@ class Runner:
         if trial.sync:
             run.sync_s = self.measure(cost.Command(["sync", "-f", trial.sync])).wall_s
         if trial.read:
-            run.read_s = self.measure(cost.Command(["find", trial.read, "-type", "f", "-exec", "cat", "{}", "+"])).wall_s
+            run.read_s = self.measure(cost.Command(["bash", "-c", 'find "$0" -type f -exec cat {} + >/dev/null',
+                                                    trial.read])).wall_s
         trial.check(run.out)
         return run
 

@@ -10,7 +10,8 @@
     load(image, file, side)       back from it
     verify(image, place)          every byte of a tree that `pull` made; verified(image, out) checks what was said
 
-A peer without one of these does not take part there. `notes` says what a reader should know of its way.
+A peer without one of these does not take part there. `notes` says what a reader should know of its way, and `differs`
+where what it leaves is something else than the others leave, so that it is not compared with them in words.
 """
 import json
 import os
@@ -48,6 +49,7 @@ class Peer:
     name, kind = "", "peer"
     is_variant = False
     notes: dict[str, str] = {}
+    differs: tuple[str, ...] = ()
 
     def __init__(self, root: Path):
         self.root = root
@@ -159,6 +161,7 @@ class Buffered(Variant):
 class LayoutPuller(Peer):
     """One that keeps what it pulls as an OCI layout."""
     notes = {"pull": "to an OCI layout: layers, no files"}
+    differs = ("pull",)
 
     def pulled(self, image, place, out):
         bundles.assert_arrived(image.layout, place / "layout", image.tag)
@@ -169,7 +172,7 @@ class LayoutPuller(Peer):
 
 class Skopeo(LayoutPuller):
     name = "skopeo"
-    notes = {**LayoutPuller.notes, "pack_layout": "", "load": "unpacks the file to a temporary directory first"}
+    notes = {**LayoutPuller.notes, "load": "unpacks the file to a temporary directory first"}
 
     def __init__(self, root):
         super().__init__(root)
@@ -237,6 +240,7 @@ class Crane(Peer):
 class Regctl(LayoutPuller):
     name = "regctl"
     notes = {**LayoutPuller.notes, "pack": RAW}
+    differs = ("pull", "pack")
 
     def __init__(self, root):
         super().__init__(root)
@@ -308,6 +312,7 @@ class KServe(Peer):
 class Oras(Peer):
     name = "oras-py"
     notes = {"pull": "layers as files, nothing verified", "pack": RAW}
+    differs = ("pull", "pack")
     PULL = """import sys, oras.client
 oras.client.OrasClient(insecure=sys.argv[1] == "http").pull(target=sys.argv[2], outdir=sys.argv[3])"""
     PUSH = """import sys, oras.client

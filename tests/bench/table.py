@@ -57,18 +57,23 @@ def row(party: dict, base: dict) -> str:
             f"| {durable} | {ready} | {len(walls)}{failed} |")
 
 
+def compared(cell: dict, parties: list[dict], what: str) -> list[str]:
+    """The quickest of these against modelcar, in words."""
+    base, best = ours(cell), min(parties, key=lambda p: p["median"]["wall_s"], default=None)
+    return [f"{best['name']}, the quickest {what}, takes {ratio(best['median']['wall_s'], base['wall_s'])} × the time of "
+            f"modelcar and {ratio(best['median']['cpu_s'], base['cpu_s'])} × its processor time"] if best else []
+
+
 def summary(cell: dict) -> str:
-    """modelcar against the quickest peer and each limit, by the medians."""
-    base = ours(cell)
-    by = {kind: [p for p in cell["parties"] if p["kind"] == kind and p["median"]] for kind in ("peer", "limit")}
+    """modelcar against the quickest peers and each limit, by the medians."""
+    base, done = ours(cell), [p for p in cell["parties"] if p["median"]]
     if not base:
         return ""
-    out = []
-    if by["peer"]:
-        best = min(by["peer"], key=lambda p: p["median"]["wall_s"])
-        out.append(f"{best['name']}, the quickest peer, takes {ratio(best['median']['wall_s'], base['wall_s'])} × "
-                   f"the time of modelcar and {ratio(best['median']['cpu_s'], base['cpu_s'])} × its processor time")
-    out += [f"modelcar takes {ratio(base['wall_s'], p['median']['wall_s'])} × {p['name']}" for p in by["limit"]]
+    peers = [p for p in done if p["kind"] == "peer"]
+    out = compared(cell, [p for p in peers if not p["differs"]], "peer")
+    out += compared(cell, [p for p in peers if p["differs"]], "of those that leave something else")
+    out += [f"modelcar takes {ratio(base['wall_s'], p['median']['wall_s'])} × {p['name']}"
+            for p in done if p["kind"] == "limit"]
     return "; ".join(out) + ".\n" if out else ""
 
 
