@@ -164,8 +164,9 @@ class Runner:
     def settle(self, trial: scenarios.Trial, cache: str) -> float:
         """Nothing left to write, the input warm or cold; returns the part of it that is cold."""
         os.sync()
-        cost.warm(trial.inputs) if cache == "warm" else cost.chill(trial.inputs)
-        return cost.cold_part(trial.inputs)
+        there = [p for p in trial.sync.rglob("*") if p.is_file()] if trial.prepare and trial.sync else []
+        cost.warm(trial.inputs + there) if cache == "warm" else cost.chill(trial.inputs + there)
+        return cost.cold_part(trial.inputs + there)
 
     def once(self, cell: Cell, peer: peers.Peer) -> cost.Run | None:
         place = cell.scenario.place(self.bench, peer)

@@ -113,5 +113,24 @@ def conditions(result: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def against(base: dict, party: dict) -> str:
+    m = party["median"]
+    return f"{party['name']}: {ratio(m['wall_s'], base['wall_s'])} ({ratio(m['cpu_s'], base['cpu_s'])})"
+
+
+def overview(result: dict) -> list[str]:
+    """A line for each part of the run: modelcar, the quickest peer that leaves the same, the limits."""
+    lines = ["| | modelcar | quickest peer, × its time (× its processor time) | limits |", "|---|---|---|---|"]
+    for cell in (c for c in result["cells"] if ours(c)):
+        base, done = ours(cell), [p for p in cell["parties"] if p["median"]]
+        best = min((p for p in done if p["kind"] == "peer" and not p["differs"]), key=lambda p: p["median"]["wall_s"],
+                   default=None)
+        limits = ", ".join(against(base, p) for p in done if p["kind"] == "limit")
+        lines.append(f"| {title(cell)} | {number(base['wall_s'])} s, {number(base['cpu_s'])} CPU s, "
+                     f"{base['rss_bytes'] / MIB:.0f} MiB | {against(base, best) if best else ''} | {limits} |")
+    return lines
+
+
 def markdown(result: dict) -> str:
-    return conditions(result) + "\n" + "\n".join(section(cell) for cell in result["cells"])
+    parts = [conditions(result), "\n".join(overview(result)) + "\n", *(section(cell) for cell in result["cells"])]
+    return "\n".join(parts)
