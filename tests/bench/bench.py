@@ -31,8 +31,8 @@ import servers
 import table
 import tool
 
-PARTIES = [peers.Modelcar, peers.Direct, peers.Buffered, peers.KServe, peers.Skopeo, peers.Crane, peers.Regctl, peers.Oras,
-           engines.Podman, engines.Containerd, engines.Buildah, engines.Umoci, engines.Olot,
+PARTIES = [peers.Modelcar, peers.Direct, peers.Buffered, peers.KServe, peers.Skopeo, peers.Crane, peers.Regctl,
+           peers.Oras, engines.Podman, engines.Containerd, engines.Buildah, engines.Umoci, engines.Olot,
            limits.Curl, limits.Curls, limits.OpenSSL, limits.Copy, limits.CranePacked]
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 CACHES = ("warm", "cold")
@@ -72,8 +72,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
                    help="warm, cold (both; cold without delays and TLS only when asked for by name)")
     p.add_argument("--peer", type=words, metavar="NAMES", help="those who take part, limits too")
     p.add_argument("--rounds", type=int, metavar="N", help=f"times that each has its turn ({ROUNDS}; 1 with --quick)")
-    p.add_argument("--patience", type=float, default=0, metavar="N", help="who took more than N times as long as modelcar "
-                   "in two rounds has had its turns; the tables say so (never)")
+    p.add_argument("--patience", type=float, default=0, metavar="N",
+                   help="who took more than N times as long as modelcar in two rounds has had its turns (never)")
     p.add_argument("--quick", action="store_true", help="a few MiB, to see that all of it works; plain HTTP alone, "
                    "and a pull by each other network")
     p.add_argument("--size", type=size, metavar="SIZE", help="of a shard (1Gi)")
@@ -84,7 +84,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     p.add_argument("--timeout", type=float, default=900, metavar="SECONDS", help="for one command (900)")
     p.add_argument("--work", type=Path, metavar="DIR", help="work there and leave the models for the next run")
     p.add_argument("--json", type=Path, metavar="FILE", help="write the results, after each part of the run")
-    p.add_argument("--markdown", metavar="FILE", help="write tables; - for stdout, which is where they go otherwise, too")
+    p.add_argument("--markdown", metavar="FILE", help="write tables there and not to stdout")
     p.add_argument("--svg", type=Path, metavar="FILE", help="draw a plot")
     p.add_argument("--from", dest="sources", action="append", type=Path, default=[], metavar="FILE",
                    help="measure nothing: tables and plot of earlier results (repeatable)")
@@ -240,8 +240,8 @@ def measure(options: argparse.Namespace, work: Path) -> dict:
         result["absent"] = runner.absent
         result["versions"] = {p.name: p.version() for p in runner.parties if not p.is_variant}
         result["versions"]["registry"] = machine.first_line(runner.source.plain.program, "--version")
-        result["options"] = {"rounds": options.rounds, "shard_bytes": runner.made.shard_bytes, "files": runner.made.count,
-                             "rate": options.rate, "registry": options.registry, "quick": options.quick}
+        result["options"] = {"rounds": options.rounds, "rate": options.rate, "registry": options.registry,
+                             "quick": options.quick, "shard_bytes": runner.made.shard_bytes, "files": runner.made.count}
         for cell in cells(options):
             result["cells"].append(runner.run(cell))
             if options.json:

@@ -57,8 +57,8 @@ def helper() -> Path:
 
 
 def busy_s() -> float:
-    """Processor time of the whole machine, and what its host took from it; without interrupts, which are those of our own
-    traffic on loopback."""
+    """Processor time of the whole machine, and what its host took from it; without interrupts, which are those of
+    our own traffic on loopback."""
     user, nice, system, _, _, _, _, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
     return (user + nice + system + steal) / TICK
 

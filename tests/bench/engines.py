@@ -29,11 +29,11 @@ class Podman(Peer):
         env = {**self.tool.env, **({"SSL_CERT_FILE": str(side.ca)} if side.ca else {})}
         return Command(self.tool.command("pull", "-q", f"--tls-verify={'true' if side.ca else 'false'}",
                                          "--signature-policy", self.tool.root / "policy.json",
-                                         side.ref(image.name, image.tag)), env)
+                                         side.ref(image)), env)
 
     def unpack(self, image, place):
         return Command(self.tool.command("pull", "-q", "--signature-policy", self.tool.root / "policy.json",
-                                         f"oci:{image.layout}:{image.tag}"), self.tool.env)
+                                         image.local), self.tool.env)
 
     def pulled(self, image, place, out):
         name = out.split()[-1]
@@ -76,14 +76,15 @@ class Containerd(Peer):
     def pull(self, image, side, place):
         how = ["--hosts-dir", self.hosts(side)] if side.ca else ["--plain-http"]
         return Command(self.tool.command("images", "pull", "--snapshotter", self.snapshotter, *how,
-                                         side.ref(image.name, image.tag)),
+                                         side.ref(image)),
                        servants=[self.tool.process.pid])
 
     def hosts(self, side):
         """Without a word about it, it would speak HTTP to this machine."""
         place = self.root / "hosts" / side.host
         place.mkdir(parents=True, exist_ok=True)
-        (place / "hosts.toml").write_text(f'server = "https://{side.host}"\n[host."https://{side.host}"]\nca = "{side.ca}"\n')
+        url = f"https://{side.host}"
+        (place / "hosts.toml").write_text(f'server = "{url}"\n[host."{url}"]\nca = "{side.ca}"\n')
         return place.parent
 
     def pulled(self, image, place, out):
@@ -125,13 +126,14 @@ class Buildah(Peer):
         verify = [f"--tls-verify={'true' if side and side.ca else 'false'}"]
         env = {**self.tool.env, **({"SSL_CERT_FILE": str(side.ca)} if side and side.ca else {})}
         make = self.tool.command
-        return Command(script(make("from", "--name", "bench", "scratch"),
-                              make("copy", "-q", "bench", image.tree, "/models"),
-                              make("commit", "-q", "--format", "oci", *policy, "bench", "built:latest"),
-                              make("push", "-q", "--disable-compression", *policy, *verify, "built:latest", target)), env)
+        steps = [make("from", "--name", "bench", "scratch"),
+                 make("copy", "-q", "bench", image.tree, "/models"),
+                 make("commit", "-q", "--format", "oci", *policy, "bench", "built:latest"),
+                 make("push", "-q", "--disable-compression", *policy, *verify, "built:latest", target)]
+        return Command(script(*steps), env)
 
     def pack(self, image, side):
-        return self.build(image, f"docker://{side.ref(image.name, image.tag)}", side)
+        return self.build(image, f"docker://{side.ref(image)}", side)
 
     def pack_layout(self, image, place):
         return self.build(image, f"oci:{place}/layout:{image.tag}")

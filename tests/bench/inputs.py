@@ -119,6 +119,11 @@ class Image:
         return sum(size for size, _ in self.files.values())
 
     @property
+    def local(self) -> str:
+        """Its layout, as modelcar and skopeo name it."""
+        return f"oci:{self.layout}:{self.tag}"
+
+    @property
     def digest(self) -> str:
         return trees.Layout(self.layout).tagged(self.tag)
 

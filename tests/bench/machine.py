@@ -59,7 +59,8 @@ def facts(work: Path) -> dict:
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "cores": os.cpu_count(), "cpu": field("/proc/cpuinfo", "model name") or platform.machine(),
-        "sha": bool({"sha_ni", "sha2"} & set(flags)), "memory_bytes": int(field("/proc/meminfo", "MemTotal").split()[0]) * 1024,
+        "sha": bool({"sha_ni", "sha2"} & set(flags)),
+        "memory_bytes": int(field("/proc/meminfo", "MemTotal").split()[0]) * 1024,
         "kernel": platform.release(), "system": release.get("PRETTY_NAME", "?"), "file_system": file_system(work),
         "load": load(), "build": build_type(),
         "commit": first_line("git", "-C", tool.ROOT, "describe", "--always", "--dirty", "--abbrev=12"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import consumers
 import servers
+from inputs import Image
 
 HERE = Path(__file__).resolve().parent
 NETWORKS = {"http": "plain HTTP on loopback", "tls": "TLS on loopback",
@@ -24,8 +25,8 @@ class Side:
     def scheme(self) -> str:
         return "https" if self.ca else "http"
 
-    def ref(self, name: str, tag: str) -> str:
-        return f"{self.host}/{name}:{tag}"
+    def ref(self, image: Image) -> str:
+        return f"{self.host}/{image.name}:{image.tag}"
 
 
 class Link:

@@ -14,7 +14,6 @@ A peer without one of these does not take part there. `notes` says what a reader
 where what it leaves is something else than the others leave, so that it is not compared with them in words.
 """
 import json
-import os
 import shlex
 import shutil
 import sys
@@ -28,7 +27,7 @@ import networks
 import tool
 import trees
 from cost import Command
-from inputs import Image, all_blobs
+from inputs import Image
 
 RAW = "files as they are, no image"
 
@@ -75,7 +74,7 @@ class Peer:
 
     def packed(self, image: Image, registry: networks.Registry) -> None:
         """Any image is good that holds the model."""
-        self.holds(image, registry.plain.ref(f"{image.name}:{image.tag}"))
+        self.holds(image, registry.side("http").ref(image))
 
     def laid_out(self, image: Image, place: Path) -> None:
         trees.Layout(place / "layout").check()
@@ -108,16 +107,16 @@ class Modelcar(Peer):
         return Command([tool.release_binary(), *args, *ca, "--quiet"], {"HOME": str(self.root)})
 
     def pull(self, image, side, place):
-        return self.run("pull", side.ref(image.name, image.tag), place / "tree", *self.flags, sides=(side,))
+        return self.run("pull", side.ref(image), place / "tree", *self.flags, sides=(side,))
 
     def unpack(self, image, place):
-        return self.run("pull", f"oci:{image.layout}:{image.tag}", place / "tree", *self.flags)
+        return self.run("pull", image.local, place / "tree", *self.flags)
 
     def push(self, image, side):
-        return self.run("cp", f"oci:{image.layout}:{image.tag}", side.ref(image.name, image.tag), sides=(side,))
+        return self.run("cp", image.local, side.ref(image), sides=(side,))
 
     def pack(self, image, side):
-        return self.run("pack", "--no-cache", image.tree, side.ref(image.name, image.tag), sides=(side,))
+        return self.run("pack", "--no-cache", image.tree, side.ref(image), sides=(side,))
 
     def packed(self, image, registry):
         bundles.assert_in_registry(image.layout, registry.plain, image.name, image.tag)
@@ -129,14 +128,14 @@ class Modelcar(Peer):
         bundles.assert_arrived(image.layout, place / "layout", image.tag)
 
     def copy(self, image, source, target):
-        ref = source.ref(image.name, image.tag), target.ref(image.name, image.tag)
+        ref = source.ref(image), target.ref(image)
         return self.run("cp", *ref, sides=(source, target))
 
     def save(self, image, side, place):
-        return self.run("bundle", "create", side.ref(image.name, image.tag), "-o", place / "image.tar", sides=(side,))
+        return self.run("bundle", "create", side.ref(image), "-o", place / "image.tar", sides=(side,))
 
     def load(self, image, file, side):
-        return self.run("load", file, side.ref(image.name, image.tag), sides=(side,))
+        return self.run("load", file, side.ref(image), sides=(side,))
 
     def verify(self, image, place):
         return self.run("verify", "--full", place / "tree")
@@ -188,21 +187,21 @@ class Skopeo(LayoutPuller):
         return Command(self.tool.command("copy", "-q", "--all", *kept, *flags, source, target), env)
 
     def pull(self, image, side, place):
-        return self.run(f"docker://{side.ref(image.name, image.tag)}", f"oci:{place}/layout:{image.tag}", {"src": side})
+        return self.run(f"docker://{side.ref(image)}", f"oci:{place}/layout:{image.tag}", {"src": side})
 
     def push(self, image, side):
-        return self.run(f"oci:{image.layout}:{image.tag}", f"docker://{side.ref(image.name, image.tag)}", {"dest": side})
+        return self.run(image.local, f"docker://{side.ref(image)}", {"dest": side})
 
     def copy(self, image, source, target):
-        return self.run(f"docker://{source.ref(image.name, image.tag)}", f"docker://{target.ref(image.name, image.tag)}",
+        return self.run(f"docker://{source.ref(image)}", f"docker://{target.ref(image)}",
                         {"src": source, "dest": target})
 
     def save(self, image, side, place):
-        return self.run(f"docker://{side.ref(image.name, image.tag)}", f"oci-archive:{place}/image.tar:{image.tag}",
+        return self.run(f"docker://{side.ref(image)}", f"oci-archive:{place}/image.tar:{image.tag}",
                         {"src": side})
 
     def load(self, image, file, side):
-        return self.run(f"oci-archive:{file}:{image.tag}", f"docker://{side.ref(image.name, image.tag)}", {"dest": side})
+        return self.run(f"oci-archive:{file}:{image.tag}", f"docker://{side.ref(image)}", {"dest": side})
 
 
 class Crane(Peer):
@@ -221,7 +220,7 @@ class Crane(Peer):
         return {"DOCKER_CONFIG": str(self.root), **ca}
 
     def pull(self, image, side, place):
-        export = [self.path, "export", side.ref(image.name, image.tag), "-", "--platform", "linux/amd64"]
+        export = [self.path, "export", side.ref(image), "-", "--platform", "linux/amd64"]
         tar = ["tar", "-xf", "-", "-C", place / "tree", "--strip-components=1", "models"]
         return Command(script([*export], tar, pipe=True), self.env(side))
 
@@ -230,10 +229,10 @@ class Crane(Peer):
         (place / "tree").mkdir()
 
     def push(self, image, side):
-        return Command([self.path, "push", image.layout, side.ref(image.name, image.tag)], self.env(side))
+        return Command([self.path, "push", image.layout, side.ref(image)], self.env(side))
 
     def copy(self, image, source, target):
-        return Command([self.path, "copy", source.ref(image.name, image.tag), target.ref(image.name, image.tag)],
+        return Command([self.path, "copy", source.ref(image), target.ref(image)],
                        self.env(source, target))
 
 
@@ -258,27 +257,27 @@ class Regctl(LayoutPuller):
         return Command([self.path, *args], {"REGCTL_CONFIG": str(name), "HOME": str(self.root), **ca}, cwd)
 
     def pull(self, image, side, place):
-        return self.run("image", "copy", side.ref(image.name, image.tag), f"ocidir://{place}/layout:{image.tag}",
+        return self.run("image", "copy", side.ref(image), f"ocidir://{place}/layout:{image.tag}",
                         sides=(side,))
 
     def push(self, image, side):
-        return self.run("image", "copy", f"ocidir://{image.layout}:{image.tag}", side.ref(image.name, image.tag),
+        return self.run("image", "copy", f"ocidir://{image.layout}:{image.tag}", side.ref(image),
                         sides=(side,))
 
     def copy(self, image, source, target):
-        return self.run("image", "copy", source.ref(image.name, image.tag), target.ref(image.name, image.tag),
+        return self.run("image", "copy", source.ref(image), target.ref(image),
                         sides=(source, target))
 
     def save(self, image, side, place):
-        return self.run("image", "export", side.ref(image.name, image.tag), place / "image.tar", sides=(side,))
+        return self.run("image", "export", side.ref(image), place / "image.tar", sides=(side,))
 
     def load(self, image, file, side):
-        return self.run("image", "import", side.ref(image.name, image.tag), file, sides=(side,))
+        return self.run("image", "import", side.ref(image), file, sides=(side,))
 
     def pack(self, image, side):
         files = [w for name in image.files for w in ("--file", name, "--file-media-type", "application/octet-stream")]
         return self.run("artifact", "put", "--artifact-type", "application/vnd.test.model", "--file-title", *files,
-                        side.ref(image.name, image.tag), sides=(side,), cwd=image.tree)
+                        side.ref(image), sides=(side,), cwd=image.tree)
 
     def packed(self, image, registry):
         raw_files_arrived(image, registry)
@@ -305,7 +304,7 @@ class KServe(Peer):
     def pull(self, image, side, place):
         env = {"HOME": str(self.root), "KSERVE_OCI_INSECURE_REGISTRY": "false" if side.ca else "true"}
         env |= {"REQUESTS_CA_BUNDLE": str(side.ca)} if side.ca else {}
-        uri = f"oci://{side.ref(image.name, image.tag)}"
+        uri = f"oci://{side.ref(image)}"
         return Command([sys.executable, "-c", self.tool.CODE, uri, place / "tree"], env)
 
 
@@ -347,7 +346,7 @@ oras.client.OrasClient(insecure=sys.argv[1] == "http").push(target=sys.argv[2], 
         return None
 
     def pack(self, image, side):
-        return self.run(self.PUSH, side, side.ref(image.name, image.tag), *image.files, cwd=image.tree)
+        return self.run(self.PUSH, side, side.ref(image), *image.files, cwd=image.tree)
 
     def packed(self, image, registry):
         raw_files_arrived(image, registry)

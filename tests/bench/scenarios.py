@@ -1,4 +1,4 @@
-"""What is measured. A scenario makes a Trial of a peer: what comes before the clock runs, the command, and the check."""
+"""What is measured. A scenario makes a Trial of a peer: what comes before the clock runs, the command, the check."""
 import hashlib
 import json
 import tarfile
@@ -38,8 +38,8 @@ class Bench:
         found = [self.images.image(n) for n in names]
         for image in found:
             if (image.name, image.tag) not in self.pushed:
-                tool.ok("cp", "--force", f"oci:{image.layout}:{image.tag}",
-                        self.source.plain.ref(f"{image.name}:{image.tag}"), binary_path=tool.release_binary())
+                tool.ok("cp", "--force", image.local,
+                        self.source.side("http").ref(image), binary_path=tool.release_binary())
                 self.pushed.add((image.name, image.tag))
         return found
 
@@ -151,8 +151,8 @@ class Save(Scenario):
 
     def trial(self, bench, peer, network):
         image, place = bench.images.image(self.image), self.place(bench, peer)
-        return Trial(peer.save(image, bench.source.side(network), place), lambda out: in_archive(image, place / "image.tar"),
-                     bench.blob_files(image), sync=place)
+        return Trial(peer.save(image, bench.source.side(network), place),
+                     lambda out: in_archive(image, place / "image.tar"), bench.blob_files(image), sync=place)
 
 
 def in_archive(image: inputs.Image, file: Path) -> None:
@@ -177,13 +177,13 @@ class Load(Scenario):
 
     def prepare(self, bench):
         image = bench.images.image(self.image)
-        tool.ok("bundle", "create", "--force", f"oci:{image.layout}:{image.tag}", "-o", self.file(bench),
+        tool.ok("bundle", "create", "--force", image.local, "-o", self.file(bench),
                 binary_path=tool.release_binary())
 
     def trial(self, bench, peer, network):
         image = bench.images.image(self.image)
-        return Trial(peer.load(image, self.file(bench), bench.target.side(network)), lambda out: in_registry(bench, image),
-                     [self.file(bench)])
+        return Trial(peer.load(image, self.file(bench), bench.target.side(network)),
+                     lambda out: in_registry(bench, image), [self.file(bench)])
 
 
 class PackLayout(Scenario):
@@ -194,7 +194,8 @@ class PackLayout(Scenario):
 
     def trial(self, bench, peer, network):
         image, place = bench.images.image(self.image), self.place(bench, peer)
-        return Trial(peer.pack_layout(image, place), lambda out: peer.laid_out(image, place), image.weights(), sync=place)
+        return Trial(peer.pack_layout(image, place), lambda out: peer.laid_out(image, place), image.weights(),
+                     sync=place)
 
 
 class Unpack(Scenario):
@@ -206,8 +207,8 @@ class Unpack(Scenario):
     def trial(self, bench, peer, network):
         image, place = bench.images.image(self.image), self.place(bench, peer)
         blobs = [p for p in image.layout.rglob("*") if p.is_file()]
-        return Trial(peer.unpack(image, place), lambda out: peer.pulled(image, place, out), blobs, read=peer.tree(place),
-                     sync=place)
+        return Trial(peer.unpack(image, place), lambda out: peer.pulled(image, place, out), blobs,
+                     read=peer.tree(place), sync=place)
 
 
 class Verify(Scenario):
@@ -216,7 +217,7 @@ class Verify(Scenario):
     def trial(self, bench, peer, network):
         """All look at trees that the same pull has made."""
         image, place = bench.images.image(self.image), self.place(bench, peer)
-        ref = bench.source.plain.ref(f"{image.name}:{image.tag}")
+        ref = bench.source.side("http").ref(image)
         tool.ok("pull", "--buffered", ref, place / "tree", binary_path=tool.release_binary())
         files = [place / "tree" / name for name in image.files]
         return Trial(peer.verify(image, place), lambda out: peer.verified(image, out), files)

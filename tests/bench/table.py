@@ -3,7 +3,8 @@ import fnmatch
 
 MIB = 2**20
 BUSY = 0.1  # of the machine, used by others: more is said
-HEAD = "| | wall s (least to most) | × | CPU s | × | peak RSS MiB | and on disk s | ready s | rounds |\n|" + "---|" * 9
+HEAD = ("| | wall s (least to most) | × | CPU s | × | peak RSS MiB | and on disk s | ready s | rounds |\n"
+        "|---|---|---|---|---|---|---|---|---|")
 
 
 def merge(results: list[dict], options) -> dict:
@@ -60,8 +61,8 @@ def row(party: dict, base: dict) -> str:
 def compared(cell: dict, parties: list[dict], what: str) -> list[str]:
     """The quickest of these against modelcar, in words."""
     base, best = ours(cell), min(parties, key=lambda p: p["median"]["wall_s"], default=None)
-    return [f"{best['name']}, the quickest {what}, takes {ratio(best['median']['wall_s'], base['wall_s'])} × the time of "
-            f"modelcar and {ratio(best['median']['cpu_s'], base['cpu_s'])} × its processor time"] if best else []
+    return [f"{best['name']}, the quickest {what}, takes {ratio(best['median']['wall_s'], base['wall_s'])} × the time "
+            f"of modelcar and {ratio(best['median']['cpu_s'], base['cpu_s'])} × its processor time"] if best else []
 
 
 def summary(cell: dict) -> str:
@@ -93,7 +94,8 @@ def remarks(cell: dict) -> list[str]:
 
 def section(cell: dict) -> str:
     parties = sorted(cell["parties"], key=lambda p: (p["kind"] == "limit", p["median"].get("wall_s", float("inf"))))
-    lines = [f"#### {title(cell)} ({cell['bytes'] / MIB:.0f} MiB)", "", HEAD, *(row(p, ours(cell)) for p in parties), ""]
+    lines = [f"#### {title(cell)} ({cell['bytes'] / MIB:.0f} MiB)", "", HEAD]
+    lines += [*(row(p, ours(cell)) for p in parties), ""]
     lines += [summary(cell)] if summary(cell) else []
     lines += [*(f"- {text}" for text in remarks(cell)), ""] if remarks(cell) else []
     return "\n".join(lines) + "\n"
@@ -106,7 +108,8 @@ def conditions(result: dict) -> str:
              f"{m['system']}, Linux {m['kernel']}, {m['file_system']}; {m['date']}, load {m['load']:.2f} at the start.",
              f"Median of {o['rounds']} rounds in which all take turns; × is relative to modelcar ({m['commit']}, "
              f"{m['build']}). RSS is that of the largest process. *On disk*: and `sync` afterwards. *Ready*: and the "
-             f"first reading of the tree by another process. With delay each connection has {o['rate'] / 1e6:.0f} MB/s.", ""]
+             f"first reading of the tree by another process. With delay each connection has {o['rate'] / 1e6:.0f} MB/s.",
+             ""]
     lines += ["Versions: " + "; ".join(v for v in dict.fromkeys(result["versions"].values()) if v) + ".", ""]
     lines += ["Not installed: " + ", ".join(result["absent"]) + ".", ""] if result["absent"] else []
     lines += [f"**Doubtful**: {d}." for d in result["doubts"]]

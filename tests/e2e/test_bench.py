@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import xml.dom.minidom
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ def listed() -> dict[str, list[str]]:
     """What --list names, by paragraph."""
     blocks = [b.splitlines() for b in bench("--list").stdout.strip().split("\n\n")]
     return {"scenarios": [line.split()[0] for line in blocks[0]],
-            "networks": [line.split()[0] for line in blocks[1][1:]], "parties": [line.strip() for line in blocks[2][1:]]}
+            "networks": [line.split()[0] for line in blocks[1][1:]],
+            "parties": [line.strip() for line in blocks[2][1:]]}
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +90,10 @@ def fake(directory: Path, name: str, script: str) -> str:
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("script, said", [("echo it is broken >&2; exit 7", "it is broken"),
-                                          ("tar -cf - -T /dev/null", "models"),
-                                          ("mkdir -p models; echo x >models/y; tar -cf - models", "are not what was packed")],
-                         ids=["fails", "gives nothing", "gives something else"])
+@pytest.mark.parametrize("script, said", [
+    pytest.param("echo it is broken >&2; exit 7", "it is broken", id="fails"),
+    pytest.param("tar -cf - -T /dev/null", "models", id="gives nothing"),
+    pytest.param("mkdir -p models; tar -cf - models", "are not what was packed", id="something else")])
 def test_a_peer_that_fails_or_lies_is_reported(tmp_path, script, said):
     path = fake(tmp_path / "bin", "crane", f"cd {tmp_path}; {script}")
     out = tmp_path / "r.json"
@@ -105,13 +107,13 @@ def test_a_peer_that_fails_or_lies_is_reported(tmp_path, script, said):
 
 @pytest.mark.heavy
 def test_who_is_absent_is_named(tmp_path):
-    known = {"PATH": f"{tmp_path}:{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin", "MODELCAR_CACHE": str(tmp_path)}
-    run = bench("--quick", "--only", "verify", "--peer", "modelcar,crane", **known)
+    path = f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin"
+    run = bench("--quick", "--only", "verify", "--peer", "modelcar,crane", PATH=path, MODELCAR_CACHE=str(tmp_path))
     assert run.returncode == 0, run.stderr
     assert "Not installed: crane." in run.stdout
 
 
-@pytest.mark.parametrize("args", [["--only", "no-such-thing"], ["--network", "carrier-pigeon"], ["--cache", "lukewarm"]])
+@pytest.mark.parametrize("args", [["--only", "nothing"], ["--network", "pigeon"], ["--cache", "lukewarm"]])
 def test_names_that_are_not_known_are_refused(args):
     run = bench(*args, "--quick")
     assert run.returncode == 1 and "there are:" in run.stderr and args[1] in run.stderr
@@ -182,17 +184,13 @@ def through(port: int, data: bytes) -> bytes:
 
 
 def test_a_link_hands_on_every_byte_both_ways(echo):
-    process = subprocess.Popen([sys.executable, BENCH / "link.py", echo, "10", str(10**9)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, BENCH / "link.py", echo, "10", str(10**9)], stdout=subprocess.PIPE,
+                               text=True)
     try:
         port = int(process.stdout.readline())
         parts = [os.urandom(n) for n in (0, 1, 3 * MIB + 7, 9 * MIB)]
-        back = [b""] * len(parts)
-        threads = [threading.Thread(target=lambda i=i: back.__setitem__(i, through(port, parts[i]))) for i in range(len(parts))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert back == parts
+        with ThreadPoolExecutor(len(parts)) as pool:
+            assert list(pool.map(lambda part: through(port, part), parts)) == parts
     finally:
         process.terminate()
         process.wait()
