@@ -82,7 +82,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
                    help="bytes a second of each connection where there is delay (100M)")
     p.add_argument("--registry", choices=networks.KINDS, default="docker-registry", help="(docker-registry)")
     p.add_argument("--timeout", type=float, default=900, metavar="SECONDS", help="for one command (900)")
-    p.add_argument("--work", type=Path, metavar="DIR", help="work there and leave the models for the next run")
+    p.add_argument("--work", type=Path, metavar="DIR",
+                   help="work in DIR/modelcar-bench and leave the models there for the next run")
     p.add_argument("--json", type=Path, metavar="FILE", help="write the results, after each part of the run")
     p.add_argument("--markdown", metavar="FILE", help="write tables there and not to stdout")
     p.add_argument("--svg", type=Path, metavar="FILE", help="draw a plot")
@@ -239,7 +240,8 @@ def measure(options: argparse.Namespace, work: Path) -> dict:
         runner.invite(chosen([kind.name for kind in PARTIES], options.peer))
         result["absent"] = runner.absent
         result["versions"] = {p.name: p.version() for p in runner.parties if not p.is_variant}
-        result["versions"]["registry"] = machine.first_line(runner.source.plain.program, "--version")
+        program = runner.source.plain.program
+        result["versions"]["registry"] = machine.first_line(program, "--version").replace(program, options.registry)
         result["options"] = {"rounds": options.rounds, "rate": options.rate, "registry": options.registry,
                              "quick": options.quick, "shard_bytes": runner.made.shard_bytes, "files": runner.made.count}
         for cell in cells(options):
@@ -269,7 +271,8 @@ def main() -> int:
         result = table.merge([json.loads(path.read_text()) for path in options.sources], options)
     else:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        work = options.work or Path(tempfile.mkdtemp(prefix="modelcar-bench-"))
+        # All below this directory is ours, and goes at the end.
+        work = options.work / "modelcar-bench" if options.work else Path(tempfile.mkdtemp(prefix="modelcar-bench-"))
         work.mkdir(parents=True, exist_ok=True)
         try:
             result = measure(options, work.resolve())

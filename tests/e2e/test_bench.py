@@ -113,6 +113,16 @@ def test_who_is_absent_is_named(tmp_path):
     assert "Not installed: crane." in run.stdout
 
 
+@pytest.mark.heavy
+def test_a_directory_to_work_in_keeps_what_it_had_and_the_models(tmp_path):
+    (tmp_path / "mine").write_text("x")
+    for _ in range(2):
+        run = bench("--quick", "--only", "verify", "--peer", "modelcar", "--work", tmp_path)
+        assert run.returncode == 0, run.stderr
+        assert {p.name for p in tmp_path.iterdir()} == {"mine", "modelcar-bench"}
+        assert {p.name for p in (tmp_path / "modelcar-bench").iterdir()} == {"models"}
+
+
 @pytest.mark.parametrize("args", [["--only", "nothing"], ["--network", "pigeon"], ["--cache", "lukewarm"]])
 def test_names_that_are_not_known_are_refused(args):
     run = bench(*args, "--quick")
