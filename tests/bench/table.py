@@ -123,7 +123,7 @@ def against(base: dict, party: dict) -> str:
 
 def overview(result: dict) -> list[str]:
     """A line for each part of the run: modelcar, the quickest peer that leaves the same, the limits."""
-    lines = ["| | modelcar | quickest peer, × its time (× its processor time) | limits |", "|---|---|---|---|"]
+    lines = ["| | modelcar | quickest peer, × its time (× its processor time) | limits, likewise |", "|---|---|---|---|"]
     for cell in (c for c in result["cells"] if ours(c)):
         base, done = ours(cell), [p for p in cell["parties"] if p["median"]]
         best = min((p for p in done if p["kind"] == "peer" and not p["differs"]), key=lambda p: p["median"]["wall_s"],
