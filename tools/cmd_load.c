@@ -51,6 +51,7 @@ static const struct example examples[] = {
 	{"each image under its own name, on this host", "load m.tar zot.inside"},
 	{"into another repository", "load m.tar zot.inside/models/m:v1"},
 	{"with other names", "load --map team/=inside/team/ m.tar zot.inside"},
+	{"into Zarf's registry, behind its tunnel", "load --via-zarf --plain-http m.tar 127.0.0.1:31999"},
 	{"all parts of a bundle", "load /media/usb/m.tar zot.inside"},
 	{"disk by disk, as long as it ends with exit 51", "load /media/disk/m.tar.part* zot.inside"},
 	{"from a pipe", "load - zot.inside"},

@@ -11,8 +11,27 @@
 const struct opt load_opts[] = {
 	{OPT_TEXTS(0, "map", struct load_flags, maps), .metavar = "OLD=NEW",
 		.help = "to a host alone: change the beginning of a repository's name, models/=inside/models/"},
+	{OPT_FLAG(0, "via-zarf", struct load_flags, via_zarf),
+		.help = "for Zarf's registry: write each tag as its agent looks for it, too: "
+			"TAG-zarf-<crc32 of the image's name>, the name that the bundle gives"},
 	{0},
 };
+
+static void put_names(struct oci_json_writer *w, const char *key, const struct oci_strings *names)
+{
+	oci_json_array(w, key);
+	for (size_t i = 0; i < names->count; i++)
+		path_put(w, NULL, names->items[i]);
+	oci_json_close(w);
+}
+
+static void print_names(const struct oci_strings *names)
+{
+	for (size_t i = 0; i < names->count; i++) {
+		path_print(stdout, names->items[i]);
+		putchar('\n');
+	}
+}
 
 static int print_json(const struct load_request *request, const struct oci_bundle_load_report *report,
 	struct oci_error *err)
@@ -23,10 +42,9 @@ static int print_json(const struct load_request *request, const struct oci_bundl
 	oci_buf_init(&buf, REPORT_MAX);
 	oci_json_begin(&w, &buf);
 	oci_json_object(&w, NULL);
-	oci_json_array(&w, "images");
-	for (size_t i = 0; i < report->images.count; i++)
-		path_put(&w, NULL, report->images.items[i]);
-	oci_json_close(&w);
+	put_names(&w, "images", &report->images);
+	if (request->flags->via_zarf)
+		put_names(&w, "zarfImages", &report->zarf_images);
 	oci_json_put_bool(&w, "dryRun", request->dry_run);
 	oci_json_put_u64(&w, "objects", report->objects);
 	oci_json_put_u64(&w, "bytesSent", report->bytes[OCI_COPY_SENT]);
@@ -47,10 +65,8 @@ static int print_report(const struct invocation *inv, const struct load_request 
 		oci_str_size(report->bytes[OCI_COPY_EXISTS], there));
 	if (request->json)
 		return print_json(request, report, err);
-	for (size_t i = 0; i < report->images.count; i++) {
-		path_print(stdout, report->images.items[i]);
-		putchar('\n');
-	}
+	print_names(&report->images);
+	print_names(&report->zarf_images);
 	return 0;
 }
 
@@ -62,6 +78,7 @@ int load_run(const struct invocation *inv, const struct load_request *request, s
 	const struct oci_bundle_load_options options = {.files = &files,
 		.to = request->operands[request->operand_count - 1],
 		.maps = &request->flags->maps,
+		.via_zarf = request->flags->via_zarf,
 		.force = request->force,
 		.dry_run = request->dry_run,
 		.jobs = (unsigned)request->jobs,

@@ -5,6 +5,7 @@
 
 struct load_flags {
 	struct oci_strings maps;
+	bool via_zarf;
 };
 extern const struct opt load_opts[];
 #define LOAD_GROUP(s, f) {.title = "Load options", .opts = load_opts, .field = offsetof(s, f)}

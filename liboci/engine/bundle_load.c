@@ -103,25 +103,37 @@ static int finish_target(struct oci_bundle_load_job *job, struct oci_bundle_targ
 	return 0;
 }
 
-static int tag_image(struct oci_bundle_load_job *job, size_t number, struct oci_error *err)
+static int tag_image(struct oci_bundle_load_job *job, size_t number, const char *tag, struct oci_strings *names,
+	struct oci_error *err)
 {
-	const struct oci_bundle_placing *placing = &job->targets.placings[number];
 	const struct oci_bundle_image *image = &job->images.items[number];
-	const struct oci_bundle_target *target = &job->targets.items[placing->target];
+	const struct oci_bundle_target *target = &job->targets.items[job->targets.placings[number].target];
 	struct oci_reference ref = target->ref;
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf text;
 
 	oci_buf_init(&text, 64 * OCI_KIB);
-	ref.tag = placing->tag;
+	ref.tag = (char *)tag; /* borrowed */
 	ref.digest = image->root.digest;
-	if (!job->options->dry_run && placing->tag &&
-		oci_store_tag(target->store, &image->root, placing->tag, err) < 0)
+	if (!job->options->dry_run && tag && oci_store_tag(target->store, &image->root, tag, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_DEST);
 	if (oci_bundle_image_is_signature(image))
 		return 0;
 	if (oci_reference_format(&ref, &text, err) < 0)
 		return -1;
-	return oci_strings_add(&job->report->images, oci_buf_text(&text), err);
+	return oci_strings_add(names, oci_buf_text(&text), err);
+}
+
+static int tag_all(struct oci_bundle_load_job *job, struct oci_error *err)
+{
+	for (size_t i = 0; i < job->images.count; i++) {
+		const struct oci_bundle_placing *placing = &job->targets.placings[i];
+
+		if (tag_image(job, i, placing->tag, &job->report->images, err) < 0 ||
+			(placing->zarf_tag &&
+				tag_image(job, i, placing->zarf_tag, &job->report->zarf_images, err) < 0))
+			return -1;
+	}
+	return 0;
 }
 
 static int finish(struct oci_bundle_load_job *job, struct oci_error *err)
@@ -129,9 +141,8 @@ static int finish(struct oci_bundle_load_job *job, struct oci_error *err)
 	for (size_t i = 0; i < job->targets.count; i++)
 		if (finish_target(job, &job->targets.items[i], err) < 0)
 			return -1;
-	for (size_t i = 0; i < job->images.count; i++)
-		if (tag_image(job, i, err) < 0)
-			return -1;
+	if (tag_all(job, err) < 0)
+		return -1;
 	for (size_t i = 0; i < job->targets.count && !job->options->dry_run; i++)
 		if (oci_store_finish(job->targets.items[i].store, err) < 0)
 			return oci_fail_side(err, OCI_SIDE_DEST);
@@ -169,4 +180,5 @@ int oci_bundle_load(const struct oci_bundle_load_options *options, struct oci_bu
 void oci_bundle_load_report_clear(struct oci_bundle_load_report *report)
 {
 	oci_strings_clear(&report->images);
+	oci_strings_clear(&report->zarf_images);
 }

@@ -25,6 +25,7 @@ struct oci_bundle_load_options {
 	const struct oci_strings *files;
 	const char *to;                 /* bundle_target.h */
 	const struct oci_strings *maps; /* likewise */
+	bool via_zarf;                  /* likewise */
 	bool force, dry_run;
 	unsigned jobs;                  /* blobs at once; 0: 4 */
 	const struct oci_store_options *store;
@@ -34,6 +35,7 @@ struct oci_bundle_load_options {
 
 struct oci_bundle_load_report {
 	struct oci_strings images; /* "<place>:<tag>@<digest>" */
+	struct oci_strings zarf_images; /* the same by the tags for Zarf's agent */
 	uint64_t bytes[3];         /* by enum oci_copy_how */
 	size_t objects;
 };

@@ -10,22 +10,28 @@
 #define JOBS 4
 #define NAMED_MAX 4 /* blobs in one line of error */
 
+static int check_tag(struct oci_bundle_load_job *job, size_t number, const char *tag, struct oci_error *err)
+{
+	const struct oci_bundle_image *image = &job->images.items[number];
+	bool same;
+
+	return tag ? oci_copy_check_tag(job->targets.items[job->targets.placings[number].target].store, tag,
+			     &image->root.digest, job->options->force || oci_bundle_image_is_signature(image), &same, err)
+		   : 0;
+}
+
 int oci_bundle_load_places(struct oci_bundle_load_job *job, struct oci_error *err)
 {
 	const struct oci_bundle_load_options *o = job->options;
+	const struct oci_bundle_wish wish = {
+		.to = o->to, .maps = o->maps, .via_zarf = o->via_zarf, .dry_run = o->dry_run, .store = o->store};
 
-	if (oci_bundle_targets_open(&job->images, o->to, o->maps, o->store, o->dry_run, &job->targets, err) < 0)
+	if (oci_bundle_targets_open(&job->images, &wish, &job->targets, err) < 0)
 		return -1;
-	for (size_t i = 0; i < job->images.count; i++) {
-		const struct oci_bundle_placing *placing = &job->targets.placings[i];
-		const struct oci_bundle_image *image = &job->images.items[i];
-		bool same;
-
-		if (placing->tag && oci_copy_check_tag(job->targets.items[placing->target].store, placing->tag,
-					    &image->root.digest, o->force || oci_bundle_image_is_signature(image), &same,
-					    err) < 0)
+	for (size_t i = 0; i < job->images.count; i++)
+		if (check_tag(job, i, job->targets.placings[i].tag, err) < 0 ||
+			check_tag(job, i, job->targets.placings[i].zarf_tag, err) < 0)
 			return -1;
-	}
 	return 0;
 }
 

@@ -6,12 +6,11 @@
 #include "base/cleanup.h"
 #include "core/grow.h"
 #include "engine/copy.h"
+#include "engine/zarf.h"
 
 struct placer {
 	const struct oci_bundle_images *images;
-	const struct oci_strings *maps;
-	const struct oci_store_options *options;
-	bool dry_run;
+	const struct oci_bundle_wish *wish;
 	struct oci_bundle_targets *targets;
 	char *host;               /* NULL: `fixed` is where all goes */
 	struct oci_reference fixed;
@@ -23,9 +22,9 @@ static void placer_clear(struct placer *p)
 	oci_reference_clear(&p->fixed);
 }
 
-static int parse_destination(struct placer *p, const char *to, struct oci_error *err)
+static int parse_destination(struct placer *p, struct oci_error *err)
 {
-	oci_autofree char *text = strdup(to);
+	oci_autofree char *text = strdup(p->wish->to);
 	const char *bare = text;
 	size_t len;
 
@@ -39,13 +38,13 @@ static int parse_destination(struct placer *p, const char *to, struct oci_error 
 	if (*bare && !strchr(bare, '/') && !oci_str_starts(text, "oci:") && !oci_str_starts(text, "bundle:") &&
 		!strstr(text, "-archive:"))
 		return oci_str_set(&p->host, bare, err);
-	if (oci_reference_parse(to, &p->fixed, err) < 0)
+	if (oci_reference_parse(p->wish->to, &p->fixed, err) < 0)
 		return -1;
 	if (p->fixed.transport != OCI_TRANSPORT_REGISTRY && p->fixed.transport != OCI_TRANSPORT_LAYOUT)
 		return oci_fail(err, OCI_E_UNSUPPORTED, "a bundle is loaded into a registry or a layout: HOST, HOST/REPO, oci:DIR");
 	if (p->fixed.digest.alg)
 		return oci_fail(err, OCI_E_USAGE, "a destination is written by tag, not by digest");
-	if (p->maps->count > 0)
+	if (p->wish->maps->count > 0)
 		return oci_fail(err, OCI_E_USAGE, "--map is for a destination that is a host alone");
 	return 0;
 }
@@ -75,10 +74,11 @@ static int check_fixed(const struct placer *p, struct oci_error *err)
 static char *map_path(const struct placer *p, const char *name, struct oci_error *err)
 {
 	const char *path = strchr(name, '/') + 1;
+	const struct oci_strings *maps = p->wish->maps;
 	char *ret;
 
-	for (size_t i = 0; i < p->maps->count; i++) {
-		const char *rule = p->maps->items[i], *equals = strchr(rule, '=');
+	for (size_t i = 0; i < maps->count; i++) {
+		const char *rule = maps->items[i], *equals = strchr(rule, '=');
 		size_t len = equals ? (size_t)(equals - rule) : 0;
 		const char *rest = strncmp(path, rule, len) == 0 ? path + len
 			: strncmp(name, rule, len) == 0 ? name + len : NULL;
@@ -141,8 +141,20 @@ static int find_target(struct placer *p, const struct oci_reference *ref, size_t
 	target->ref.transport = ref->transport;
 	if (oci_str_set(&target->ref.host, ref->host, err) < 0 || oci_str_set(&target->ref.path, ref->path, err) < 0)
 		return -1;
-	target->store = oci_copy_open(ref, p->dry_run, p->options, err);
+	target->store = oci_copy_open(ref, p->wish->dry_run, p->wish->store, err);
 	return target->store ? 0 : -1;
+}
+
+/* A signature's tag is looked up by digest and not by the agent. */
+static int add_zarf_tag(const struct oci_bundle_image *image, struct oci_bundle_placing *placing, struct oci_error *err)
+{
+	if (!placing->tag || oci_bundle_image_is_signature(image))
+		return 0;
+	if (!image->name)
+		return oci_fail(err, OCI_E_USAGE,
+			"the bundle does not say how the repository of '%s' is called, of which Zarf's tag is made: "
+			"use cp --via-zarf --image-name HOST/REPO", image->tag ? image->tag : "an image");
+	return oci_zarf_tag(image->name, placing->tag, &placing->zarf_tag, err);
 }
 
 static int place(struct placer *p, size_t number, struct oci_error *err)
@@ -155,7 +167,8 @@ static int place(struct placer *p, size_t number, struct oci_error *err)
 	if (p->host && parse_place(p, image, &own, err) < 0)
 		return -1;
 	if (find_target(p, p->host ? &own : &p->fixed, &placing->target, err) < 0 ||
-		oci_str_set(&placing->tag, tag, err) < 0)
+		oci_str_set(&placing->tag, tag, err) < 0 ||
+		(p->wish->via_zarf && add_zarf_tag(image, placing, err) < 0))
 		return -1;
 	for (size_t i = 0; tag && i < number; i++) {
 		const struct oci_bundle_placing *other = &p->targets->placings[i];
@@ -167,16 +180,15 @@ static int place(struct placer *p, size_t number, struct oci_error *err)
 	return 0;
 }
 
-int oci_bundle_targets_open(const struct oci_bundle_images *images, const char *to, const struct oci_strings *maps,
-	const struct oci_store_options *options, bool dry_run, struct oci_bundle_targets *ret, struct oci_error *err)
+int oci_bundle_targets_open(const struct oci_bundle_images *images, const struct oci_bundle_wish *wish,
+	struct oci_bundle_targets *ret, struct oci_error *err)
 {
-	OCI_CLEANUP(placer_clear) struct placer p = {
-		.images = images, .maps = maps, .options = options, .dry_run = dry_run, .targets = ret};
+	OCI_CLEANUP(placer_clear) struct placer p = {.images = images, .wish = wish, .targets = ret};
 
 	ret->placings = calloc(images->count + 1, sizeof *ret->placings);
 	if (!ret->placings)
 		return oci_fail_nomem(err);
-	if (parse_destination(&p, to, err) < 0 || (!p.host && check_fixed(&p, err) < 0))
+	if (parse_destination(&p, err) < 0 || (!p.host && check_fixed(&p, err) < 0))
 		return -1;
 	for (size_t i = 0; i < images->count; i++) {
 		ret->placing_count++;
@@ -193,8 +205,10 @@ void oci_bundle_targets_clear(struct oci_bundle_targets *targets)
 		oci_store_close(targets->items[i].store);
 		oci_reference_clear(&targets->items[i].ref);
 	}
-	for (size_t i = 0; i < targets->placing_count; i++)
+	for (size_t i = 0; i < targets->placing_count; i++) {
 		free(targets->placings[i].tag);
+		free(targets->placings[i].zarf_tag);
+	}
 	free(targets->items);
 	free(targets->placings);
 	*targets = (struct oci_bundle_targets){0};

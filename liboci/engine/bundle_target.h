@@ -7,8 +7,11 @@
  * Rules "a/=b/" change the beginning of a path, or of HOST/PATH, before the
  * host is replaced; the first that fits counts. A repository is one target.
  *
+ * For Zarf's registry each tag comes with the one that its agent looks for
+ * (zarf.h), made of the name that the bundle gives: rules change the path alone.
+ *
  * OCI_E_USAGE: images of several names for one repository, several images for
- * one tag, an image without a name for a host alone.
+ * one tag, an image without a name for a host alone or for Zarf.
  */
 #pragma once
 
@@ -22,7 +25,8 @@ struct oci_bundle_target {
 
 struct oci_bundle_placing {
 	size_t target;
-	char *tag; /* NULL: none */
+	char *tag;      /* NULL: none */
+	char *zarf_tag; /* besides; NULL: none */
 };
 
 struct oci_bundle_targets {
@@ -32,7 +36,15 @@ struct oci_bundle_targets {
 	size_t placing_count;
 };
 
-/* In a dry run nothing is made. *ret is zeroed before, and cleared after, also on failure. */
-int oci_bundle_targets_open(const struct oci_bundle_images *images, const char *to, const struct oci_strings *maps,
-	const struct oci_store_options *options, bool dry_run, struct oci_bundle_targets *ret, struct oci_error *err);
+struct oci_bundle_wish {
+	const char *to;
+	const struct oci_strings *maps;
+	bool via_zarf;
+	bool dry_run; /* nothing is made */
+	const struct oci_store_options *store;
+};
+
+/* *ret is zeroed before, and cleared after, also on failure. */
+int oci_bundle_targets_open(const struct oci_bundle_images *images, const struct oci_bundle_wish *wish,
+	struct oci_bundle_targets *ret, struct oci_error *err);
 void oci_bundle_targets_clear(struct oci_bundle_targets *targets);

@@ -1,12 +1,14 @@
 """Images as a Zarf cluster expects them in its registry: the path of the source, its tag, and the agent's tag."""
+import subprocess
 import zlib
 
 import pytest
 
+import bundles
 import images
 import tool
 import trees
-from copies import TAGS, five_tags, image, mirror, push, states, tags_of
+from copies import TAGS, five_tags, image, mirror, push, signed_layout, states, tags_of
 from servers import Distribution, DockerRegistry
 
 
@@ -85,3 +87,111 @@ def test_pruning_takes_both_tags_and_leaves_those_of_what_stays(tmp_path, start)
 
 def test_a_mirror_of_what_has_no_host_is_refused(weights):
     tool.fails(tool.USAGE, "mirror", "--via-zarf", f"oci:{weights.root}", "127.0.0.1:1/a/b")
+
+
+# bundles
+
+NAMES = {"ghcr.io/team/m:v1": "one", "ghcr.io/team/m:v2": "two", "other.example:5000/x/n:v1": "three"}
+
+
+@pytest.fixture(scope="module")
+def carried(tmp_path_factory):
+    """Three images under two names; only read from."""
+    out = tmp_path_factory.mktemp("carried")
+    layout = bundles.named(out / "layout", NAMES)
+    bundles.create(f"oci:{layout.root}", to=out / "several.tar")
+    return out / "several.tar"
+
+
+def agents(repository: str, *tags: str) -> set[str]:
+    return {*tags, *(agent_tag(repository, tag) for tag in tags)}
+
+
+def listed(result: tool.Result) -> set[str]:
+    """PATH:TAG of the lines that a load prints."""
+    return {line.split("@")[0].split("/", 1)[1] for line in result.out.splitlines()}
+
+
+@pytest.mark.parametrize("kind", [DockerRegistry, Distribution], ids=["2.8", "3"])
+def test_a_bundle_is_loaded_with_both_tags(carried, start, kind):
+    server = start(kind, "zarf")
+    report = tool.ok("load", "--via-zarf", "--json", carried, server.host).json
+    assert tags_of(server, "team/m") == agents("ghcr.io/team/m", "v1", "v2")
+    assert tags_of(server, "x/n") == agents("other.example:5000/x/n", "v1")
+    for tag in ("v1", "v2"):
+        assert server.get("team/m", agent_tag("ghcr.io/team/m", tag))[0] == server.get("team/m", tag)[0]
+    assert len(report["images"]) == len(report["zarfImages"]) == len(NAMES)
+    again = tool.ok("load", "--via-zarf", "--json", carried, server.host).json
+    assert again["bytesSent"] == 0 and again["zarfImages"] == report["zarfImages"]
+
+
+def test_without_the_option_no_agent_tag_is_written(carried, start):
+    server = start(Distribution, "zarf")
+    assert "zarfImages" not in tool.ok("load", "--json", carried, server.host).json
+    assert tags_of(server, "team/m") == {"v1", "v2"}
+
+
+def test_rules_change_the_path_and_the_tag_stays_that_of_the_name(carried, start):
+    server = start(Distribution, "zarf")
+    result = tool.ok("load", "--via-zarf", "--map", "ghcr.io/team/=below/", carried, server.host)
+    assert tags_of(server, "below/m") == agents("ghcr.io/team/m", "v1", "v2")
+    assert listed(result) == {*(f"below/m:{tag}" for tag in agents("ghcr.io/team/m", "v1", "v2")),
+                              *(f"x/n:{tag}" for tag in agents("other.example:5000/x/n", "v1"))}
+
+
+def test_a_dry_run_names_both_tags_where_the_rules_put_them_and_writes_nothing(carried, start):
+    server = start(Distribution, "zarf")
+    args = ["load", "--via-zarf", "--map", "team/=below/", carried, server.host]
+    dry = tool.ok(*args, "--dry-run")
+    assert server.blobs() == {} and not server.has("below/m", "v1")
+    assert listed(dry) == listed(tool.ok(*args))
+    assert agent_tag("ghcr.io/team/m", "v2") in tags_of(server, "below/m")
+
+
+def test_a_pipe_and_parts_get_both_tags_as_well(tmp_path, carried, start):
+    server = start(Distribution, "zarf")
+    subprocess.run([tool.binary(), "load", "-q", "--via-zarf", "-", server.host], input=carried.read_bytes(),
+                   env=tool.clean_env(None), check=True)
+    assert tags_of(server, "team/m") == agents("ghcr.io/team/m", "v1", "v2")
+    layout = bundles.named(tmp_path / "layout", {"ghcr.io/team/p:v1": "parts"})
+    bundles.create(f"oci:{layout.root}", to=tmp_path / "p.tar", flags=["--split", "1Mi"])
+    tool.ok("bundle", "apply", "--via-zarf", tmp_path / "p.tar", server.host)
+    assert tags_of(server, "team/p") == agents("ghcr.io/team/p", "v1")
+
+
+def test_a_destination_with_a_tag_gets_the_agents_tag_of_that(tmp_path, start):
+    server, layout = start(Distribution, "zarf"), bundles.named(tmp_path / "layout", {"ghcr.io/team/m:v1": "one"})
+    bundles.create(f"oci:{layout.root}", to=tmp_path / "m.tar")
+    tool.ok("load", "--via-zarf", tmp_path / "m.tar", server.ref("far/m:stable"))
+    assert tags_of(server, "far/m") == agents("ghcr.io/team/m", "stable")
+
+
+def test_an_agents_tag_that_stands_for_something_else_is_not_replaced_unasked(tmp_path, carried, start):
+    server = start(Distribution, "zarf")
+    other = images.ImageLayout(tmp_path / "other")
+    image(other, "x", "something else")
+    taken = server.ref(f"team/m:{agent_tag('ghcr.io/team/m', 'v1')}")
+    tool.ok("cp", other.ref("x"), taken)
+    tool.fails(tool.TAG_EXISTS, "load", "--via-zarf", carried, server.host)
+    assert not server.has("team/m", "v1")
+    tool.ok("load", "--via-zarf", "--force", carried, server.host)
+    assert server.get("team/m", taken.rsplit(":", 1)[1])[0] == server.get("team/m", "v1")[0]
+
+
+def test_a_bundle_without_names_is_refused_before_anything_is_sent(tmp_path, weights, start):
+    server = start(Distribution, "zarf")
+    bundles.create(weights.ref("latest"), to=tmp_path / "m.tar")
+    result = tool.fails(tool.USAGE, "load", "--via-zarf", tmp_path / "m.tar", server.ref("a/b"))
+    assert "--image-name" in result.err and server.blobs() == {}
+
+
+def test_signatures_keep_the_tags_that_they_are_looked_up_by(tmp_path, start):
+    server, middle = start(Distribution, "zarf"), start(DockerRegistry, "middle")
+    layout = signed_layout(tmp_path / "layout")
+    push(layout, middle, "team/s")
+    bundles.create(middle.ref("team/s:v1"), to=tmp_path / "s.tar")
+    tool.ok("load", "--via-zarf", tmp_path / "s.tar", server.host)
+    signatures = {tag for tag in tags_of(server, "team/s") if tag.endswith(".sig")}
+    assert len(signatures) == 1
+    assert not [tag for tag in tags_of(server, "team/s") if tag.startswith("sha256-") and "-zarf-" in tag]
+    assert agents(middle.ref("team/s"), "v1") <= tags_of(server, "team/s")
