@@ -28,16 +28,17 @@ static const char *const state_names[] = {
 static int parse_platforms(const struct pack_flags *flags, struct oci_platform *platforms, size_t *count,
 	struct oci_error *err)
 {
-	static const char *const defaults[] = {"linux/amd64", "linux/arm64"};
 	size_t asked = flags->platforms.count;
 
 	if (asked > PLATFORMS_MAX)
 		return oci_fail(err, OCI_E_USAGE, "more than %d platforms", PLATFORMS_MAX);
-	for (*count = 0; *count < (asked ? asked : 2); (*count)++)
-		if (oci_platform_parse(asked ? flags->platforms.items[*count] : defaults[*count],
-			    &platforms[*count], err) < 0)
+	for (*count = 0; *count < asked; (*count)++)
+		if (oci_platform_parse(flags->platforms.items[*count], &platforms[*count], err) < 0)
 			return -1;
-	return 0;
+	if (asked)
+		return 0;
+	*count = OCI_PACK_PLATFORMS;
+	return oci_pack_platforms(platforms, err);
 }
 
 static int parse_annotations(const struct pack_flags *flags, struct oci_annotations *ret, struct oci_error *err)

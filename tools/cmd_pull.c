@@ -13,7 +13,7 @@
 struct pull_flags {
 	const char *file, *platform, *root;
 	enum oci_publish publish;
-	bool adopt, no_link, direct, buffered, replace_first, warm, seal, prune;
+	bool adopt, no_link, direct, buffered, replace_first, warm, seal, prune, force, no_cache;
 	struct oci_strings reuse_from;
 	uint64_t jobs;
 	struct filter_flags filter;
@@ -111,6 +111,8 @@ static int run(const struct invocation *inv, struct oci_error *err)
 		.replace_first = flags->replace_first,
 		.warm = flags->warm,
 		.seal = flags->seal,
+		.force = flags->force,
+		.cache_dir = flags->no_cache ? "" : NULL,
 		.reuse_from = &flags->reuse_from,
 		.jobs = (unsigned)flags->jobs,
 		.store = &store,
@@ -152,13 +154,17 @@ static const struct opt opts[] = {
 	{OPT_FLAG(0, "buffered", struct pull_flags, buffered), .help = "write through the page cache, whatever the size"},
 	{OPT_FLAG(0, "warm", struct pull_flags, warm), .help = "read the tree into the page cache afterwards"},
 	{OPT_FLAG(0, "seal", struct pull_flags, seal), .help = "make files read-only (0444)"},
-	{OPT_NUMBER('j', "jobs", struct pull_flags, jobs), .metavar = "N", .max = 64, .help = "parallel transfers (default: 4, and up to 16 where that is faster)"},
+	{OPT_FLAG(0, "force", struct pull_flags, force), .help = "of dir:PATH: land a model that is not whole"},
+	{OPT_FLAG(0, "no-cache", struct pull_flags, no_cache),
+		.help = "of dir:PATH: read every file, also those that were hashed before and have not changed since"},
+	{OPT_NUMBER('j', "jobs", struct pull_flags, jobs), .metavar = "N", .max = 64,
+		.help = "parallel transfers (default: 4, and up to 16 where that is faster)"},
 	{0},
 };
 
 static const struct opt_operand operands[] = {
 	{.name = "REF", .help = "where from: HOST/REPO[:TAG][@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG], "
-				"docker-archive:FILE[:NAME:TAG]; with --file ROOT, and nothing else",
+				"docker-archive:FILE[:NAME:TAG], bundle:FILE[:NAME:TAG], dir:PATH; with --file ROOT, and nothing else",
 		.min = 1, .max = 1},
 	{.name = "DEST", .help = "the directory to fill, or pvc://[NAMESPACE:]NAME/PATH", .min = 0, .max = 1},
 	{0},
@@ -177,6 +183,7 @@ static const struct opt_group groups[] = {
 static const struct example examples[] = {
 	{"a model into a new directory", "pull reg.example/models/qwen2:0.5b ./qwen2"},
 	{"by digest, from an OCI layout", "pull oci:./store@sha256:... /srv/model"},
+	{"a local directory, with the same guarantees", "pull dir:/mnt/models/qwen2 /srv/model"},
 	{"all models of a volume", "pull -f models.yaml --prune /mnt/models"},
 	{"and into a Triton server", "pull --triton-load triton:8000 reg.example/t/enc:3 /models/enc"},
 	{"only what a tokenizer needs", "pull --include 'tokenizer*' reg.example/m:v1 ./tok"},
@@ -188,11 +195,13 @@ const struct command cmd_pull = {
 	.summary = "land an image's model in a directory, verified and whole",
 	.about = "Every byte is checked against its digest. The tree is built beside DEST, made durable, and appears by "
 		 "one rename: DEST is whole or absent. Images of other tools (gzip, zstd, several files a layer), ModelPack "
-		 "and ORAS artifacts are read as well.",
+		 "and ORAS artifacts are read as well.\n\nA local directory, dir:PATH, lands as the image that pack would make of "
+		 "it: with the same rules for links and excludes, and the same digest. One that changes meanwhile is not "
+		 "published (exit 16).",
 	.operands = operands,
 	.groups = groups,
 	.examples = examples,
-	.exits = COMMAND_EXITS(OCI_E_NOT_FOUND, OCI_E_AUTH, OCI_E_DIGEST, OCI_E_FORMAT, OCI_E_UNSUPPORTED,
+	.exits = COMMAND_EXITS(OCI_E_NOT_FOUND, OCI_E_AUTH, OCI_E_DIGEST, OCI_E_FORMAT, OCI_E_UNSUPPORTED, OCI_E_SOURCE,
 		OCI_E_NETWORK, OCI_E_RATE, OCI_E_TLS, OCI_E_NOSPACE, OCI_E_PERM, OCI_E_IO, OCI_E_OCCUPIED, OCI_E_TIMEOUT,
 		OCI_E_PARTIAL),
 	.flags_size = sizeof(struct pull_flags),

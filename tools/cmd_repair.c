@@ -82,6 +82,7 @@ static int run(const struct invocation *inv, struct oci_error *err)
 		.publish = OCI_PUBLISH_IN_PLACE,
 		.adopt = true,
 		.repair = true,
+		.force = true, /* of a directory: what the record says is what there was */
 		.jobs = (unsigned)flags->jobs,
 		.store = &store,
 		.observer = inv->observer,

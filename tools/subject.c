@@ -1,5 +1,7 @@
 #include "subject.h"
 
+#include <string.h>
+
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "engine/pull.h"
@@ -41,13 +43,16 @@ static int open_image(struct subject *s, const struct invocation *inv, const str
 int subject_open(struct subject *s, const struct invocation *inv, const struct registry_flags *registry,
 	const char *text, const char *platform, struct oci_error *err)
 {
-	oci_autoclose int dir = names_transport(text) ? -1 : oci_fs_open_dir(text, NULL);
+	bool is_path = oci_str_starts(text, "dir:");
+	oci_autoclose int dir = -1;
 
-	s->text = text;
+	s->text = text += is_path ? strlen("dir:") : 0;
+	is_path = is_path || text[0] == '/' || text[0] == '.'; /* what looks like a path is meant as one */
+	if (is_path || !names_transport(text))
+		dir = oci_fs_open_dir(text, NULL);
 	if (dir >= 0)
 		return open_dir(s, err);
-	/* What looks like a path is meant as one. */
-	if (text[0] == '/' || text[0] == '.')
+	if (is_path)
 		return oci_fail(err, OCI_E_NOT_FOUND, "directory '%s' does not exist", text);
 	return open_image(s, inv, registry, platform, err);
 }

@@ -2,7 +2,7 @@
  * diff take
  *
  * A directory is one that exists and is not written as a transport
- * ("oci:..."); anything else is a reference.
+ * ("oci:..."), or is written as dir:PATH; anything else is a reference.
  */
 #pragma once
 

@@ -302,3 +302,15 @@ char *oci_fs_follow(const char *path, struct oci_error *err)
 		oci_fs_fail(err, errno, "follow link", path);
 	return real;
 }
+
+char *oci_fs_absolute(const char *path, struct oci_error *err)
+{
+	oci_autofree char *here = *path == '/' ? strdup("") : getcwd(NULL, 0);
+	char *ret = here ? oci_str_printf("%s%s%s", here, *path == '/' ? "" : "/", path) : NULL;
+
+	if (!here && errno != ENOMEM)
+		oci_fs_fail(err, errno, "find", ".");
+	else if (!ret)
+		oci_fail_nomem(err);
+	return ret;
+}

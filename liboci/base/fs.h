@@ -35,6 +35,11 @@ int oci_fs_fail(struct oci_error *err, int sys, const char *what, const char *pa
 int oci_fs_open_dir(const char *path, struct oci_error *err);
 /* The same below `dir`, links not followed. "" or "." is `dir` itself. */
 int oci_fs_open_dir_beneath(int dir, const char *path, struct oci_error *err);
+/* Is `dir` the directory `above`, or somewhere below it? Also where a mount lies between. */
+bool oci_fs_is_within(int dir, int above);
+/* A user's path from the root on, as it would be found later from elsewhere; links stay.
+ * The caller's to free. */
+char *oci_fs_absolute(const char *path, struct oci_error *err);
 /* Open a file below `dir`; flags as open(2). */
 int oci_fs_open_beneath(int dir, const char *path, int flags, mode_t mode, struct oci_error *err);
 /* Create the directories of `path` (all components) below `dir`; those that

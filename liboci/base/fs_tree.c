@@ -230,3 +230,30 @@ void oci_fs_remove_old(int dir, const char *prefix, time_t life_s)
 	}
 	closedir(list);
 }
+
+static bool same_dir(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+bool oci_fs_is_within(int dir, int above)
+{
+	oci_autoclose int at = fcntl(dir, F_DUPFD_CLOEXEC, 0);
+	struct stat want, here, last = {0};
+
+	if (fstat(above, &want) < 0)
+		return false;
+	while (at >= 0 && fstat(at, &here) == 0) {
+		int up;
+
+		if (same_dir(&here, &want))
+			return true;
+		if (same_dir(&here, &last)) /* the root is its own parent */
+			return false;
+		last = here;
+		up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		close(at);
+		at = up;
+	}
+	return false;
+}

@@ -18,7 +18,7 @@
 #define DOCKER_ARCHIVE_FORM "docker-archive:FILE[:tag] or docker-archive:FILE:name:tag"
 #define BUNDLE_FORM "bundle:FILE[:tag] or bundle:FILE:host/repository:tag"
 #define FULL_NAME_FORM "FILE[:tag] or FILE:host/repository:tag"
-#define FORMS "host/repository[:tag], oci:DIR[:tag], oci-archive:FILE[:tag], docker-archive:FILE[:name:tag] or bundle:FILE[:tag]"
+#define FORMS "host/repository[:tag], oci:DIR[:tag], oci-archive:FILE[:tag], docker-archive:FILE[:name:tag], bundle:FILE[:tag] or dir:PATH"
 
 static const struct scheme {
 	const char *prefix;
@@ -31,6 +31,7 @@ static const struct scheme {
 	{"docker-archive:", OCI_TRANSPORT_DOCKER_ARCHIVE},
 	{"bundle:", OCI_TRANSPORT_BUNDLE},
 	{"oci:", OCI_TRANSPORT_LAYOUT},
+	{"dir:", OCI_TRANSPORT_DIR},
 };
 
 static const char *transport_prefix(enum oci_transport transport)
@@ -44,6 +45,8 @@ static const char *transport_prefix(enum oci_transport transport)
 		return "docker-archive:";
 	case OCI_TRANSPORT_BUNDLE:
 		return "bundle:";
+	case OCI_TRANSPORT_DIR:
+		return "dir:";
 	case OCI_TRANSPORT_REGISTRY:
 		break;
 	}
@@ -356,6 +359,16 @@ static int parse_named(char *text, struct oci_reference *ref, struct oci_error *
 	return oci_str_set(&ref->path, text, err);
 }
 
+/* PATH[@digest]; `text` is cut to pieces. */
+static int parse_dir(char *text, struct oci_reference *ref, struct oci_error *err)
+{
+	if (cut_digest(find_digest(text), &ref->digest, err) < 0)
+		return -1;
+	if (*text == '\0')
+		return oci_fail(err, OCI_E_USAGE, "a path is missing, write dir:PATH");
+	return oci_str_set(&ref->path, text, err);
+}
+
 static int parse_rest(char *text, struct oci_reference *ref, struct oci_error *err)
 {
 	switch (ref->transport) {
@@ -365,6 +378,8 @@ static int parse_rest(char *text, struct oci_reference *ref, struct oci_error *e
 	case OCI_TRANSPORT_DOCKER_ARCHIVE:
 	case OCI_TRANSPORT_BUNDLE:
 		return parse_named(text, ref, err);
+	case OCI_TRANSPORT_DIR:
+		return parse_dir(text, ref, err);
 	case OCI_TRANSPORT_REGISTRY:
 		break;
 	}

@@ -8,6 +8,7 @@
  *                                        what docker save, podman save and skopeo write
  *     bundle:FILE[:tag|:name:tag][@sha256:…]
  *                                        a bundle, whole or in parts
+ *     dir:PATH[@sha256:…]                a plain directory, as the image that pack makes of it
  *
  * A host has a dot, a port, or is localhost; IPv6 stands in brackets,
  * [::1]:5000/repo. docker.io is Docker Hub, whose one-word repositories live
@@ -20,7 +21,7 @@
  * "busybox" is "docker.io/library/busybox". Both kinds of archive are known by
  * their content, so either transport reads either; docker-archive: is not
  * written. bundle: is read as docker-archive: is, but a name stays as it was
- * typed. Anything else is OCI_E_USAGE with a text that shows the right form.
+ * typed. dir: has no tags: all of the rest is the path, but for a digest. Anything else is OCI_E_USAGE with a text that shows the right form.
  */
 #pragma once
 
@@ -36,6 +37,7 @@ enum oci_transport {
 	OCI_TRANSPORT_ARCHIVE,
 	OCI_TRANSPORT_DOCKER_ARCHIVE,
 	OCI_TRANSPORT_BUNDLE,
+	OCI_TRANSPORT_DIR,
 };
 
 struct oci_reference {

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "engine/land_job.h"
+#include "engine/pack_store.h"
 
 #define RANGE_BLOCKS 16 /* 64 MiB a request */
 
@@ -70,6 +71,16 @@ static int forget(const struct oci_land *land, const struct oci_plan_file *file,
 	return 0;
 }
 
+/* A file that may have the part's bytes: the very one that is pulled, or an old one. */
+static int open_twin(const struct oci_land *land, const struct oci_plan_file *file)
+{
+	int fd = land->files ? oci_pack_store_open_file(land->files, file->file->path, NULL) : -1;
+
+	if (fd >= 0 || file->tree < 0)
+		return fd;
+	return oci_fs_open_beneath(file->tree, file->tree_path, O_RDONLY | O_NONBLOCK, 0, NULL);
+}
+
 /* A file system that shares extents gives the old bytes for nothing: the journal
  * then claims them, and they are proven where they lie. */
 static int clone_old(const struct oci_land *land, const struct oci_plan_file *file, int part, struct oci_error *err)
@@ -77,9 +88,9 @@ static int clone_old(const struct oci_land *land, const struct oci_plan_file *fi
 	const struct oci_plan_layer *layer = &land->plan->layers[file->layer];
 	oci_autoclose int from = -1;
 
-	if (file->tree < 0 || layer->indexed->file_count != 1)
+	if (layer->indexed->file_count != 1)
 		return 0;
-	from = oci_fs_open_beneath(file->tree, file->tree_path, O_RDONLY | O_NONBLOCK, 0, NULL);
+	from = open_twin(land, file);
 	if (from < 0 || ioctl(part, FICLONE, from) < 0)
 		return 0;
 	if (ftruncate(part, (off_t)file->file->size_bytes) < 0)

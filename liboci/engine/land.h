@@ -8,6 +8,8 @@
  * bytes come, in this order:
  * - from the part itself, where the journal claims it (after another boot);
  * - from the file that the plan names as a candidate (`tree`, `tree_path`);
+ * - where the store is a plain directory on a file system that shares extents, from there
+ *   at once: the part is a clone, whose blocks are proven where they lie;
  * - from the store, in closed ranges of up to 64 MiB. A block that is not what
  *   its checkpoints say is fetched once more, elsewhere where there is an elsewhere;
  *   then it is OCI_E_DIGEST.
@@ -27,6 +29,7 @@
 
 struct oci_land {
 	struct oci_store *store;
+	const struct oci_store *files; /* a pack store, whose files may share extents with parts; NULL: none */
 	struct oci_block_plan *plan;
 	const struct oci_stage *stage;
 	struct oci_journal *journal;

@@ -30,9 +30,9 @@ static int check_findings(const struct pack_job *job, struct oci_error *err)
 		return 0;
 	if (errors > 1)
 		return oci_fail(err, OCI_E_SOURCE,
-			"%s: %s (and %zu more: 'modelcar check' lists them; --force packs all the same)",
+			"%s: %s (and %zu more: 'modelcar check' lists them; --force takes it all the same)",
 			first->path, first->text, errors - 1);
-	return oci_fail(err, OCI_E_SOURCE, "%s: %s (--force packs all the same)", first->path, first->text);
+	return oci_fail(err, OCI_E_SOURCE, "%s: %s (--force takes it all the same)", first->path, first->text);
 }
 
 /* Readers bound what they take into memory, so an image with more could be packed but not pulled. */
@@ -140,7 +140,7 @@ static void take_report(struct pack_job *job, struct oci_pack_report *report)
 	job->dir.skipped_count = 0;
 }
 
-static void clear_job(struct pack_job *job)
+void pack_job_clear(struct pack_job *job)
 {
 	for (size_t i = 0; job->layers && i < job->plan.count; i++) {
 		oci_block_index_tape_clear(&job->layers[i].tape);
@@ -172,18 +172,31 @@ static void clear_job(struct pack_job *job)
 	pack_keep_clear(&job->keep);
 }
 
+void pack_job_init(struct pack_job *job, const struct oci_pack_options *options)
+{
+	*job = (struct pack_job){.options = options, .dir = {.fd = -1, .boundary_fd = -1}, .cache = {-1}};
+	job->jobs = options->jobs ? options->jobs : oci_workers_cpus();
+	job->send_jobs = options->jobs ? options->jobs : job->jobs < SEND_JOBS ? SEND_JOBS : job->jobs;
+	pack_keep_init(&job->keep);
+	job->started_ns = oci_clock_wall_ns();
+	oci_scan_init(&job->scan, options->jobs, options->observer);
+}
+
+int pack_begin(struct pack_job *job, struct oci_error *err)
+{
+	if (set_created(job, err) < 0 || scan(job, err) < 0 || load_base(job, err) < 0 || look_at_model(job, err) < 0 ||
+		make_plan(job, err) < 0)
+		return -1;
+	return pack_recall(job, err);
+}
+
 int oci_pack(const struct oci_pack_options *options, struct oci_pack_report *ret, struct oci_error *err)
 {
-	OCI_CLEANUP(clear_job) struct pack_job job = {.options = options, .dir = {.fd = -1, .boundary_fd = -1}, .cache = {-1}};
+	OCI_CLEANUP(pack_job_clear) struct pack_job job;
 	OCI_CLEANUP(oci_pack_report_clear) struct oci_pack_report report = {0};
 
-	job.jobs = options->jobs ? options->jobs : oci_workers_cpus();
-	job.send_jobs = options->jobs ? options->jobs : job.jobs < SEND_JOBS ? SEND_JOBS : job.jobs;
-	pack_keep_init(&job.keep);
-	job.started_ns = oci_clock_wall_ns();
-	oci_scan_init(&job.scan, options->jobs, options->observer);
-	if (set_created(&job, err) < 0 || scan(&job, err) < 0 || load_base(&job, err) < 0 ||
-		look_at_model(&job, err) < 0 || make_plan(&job, err) < 0 || pack_recall(&job, err) < 0 ||
+	pack_job_init(&job, options);
+	if (pack_begin(&job, err) < 0 ||
 		pack_survey(&job, err) < 0 || pack_hash(&job, err) < 0 || pack_ahead(&job, err) < 0 ||
 		pack_describe(&job, err) < 0 || pack_open_target(&job, err) < 0 || pack_send(&job, &report, err) < 0) {
 		oci_store_forsake(job.target);
@@ -192,6 +205,16 @@ int oci_pack(const struct oci_pack_options *options, struct oci_pack_report *ret
 	take_report(&job, &report);
 	*ret = report;
 	report = (struct oci_pack_report){0};
+	return 0;
+}
+
+int oci_pack_platforms(struct oci_platform ret[OCI_PACK_PLATFORMS], struct oci_error *err)
+{
+	static const char *const names[OCI_PACK_PLATFORMS] = {"linux/amd64", "linux/arm64"};
+
+	for (size_t i = 0; i < OCI_PACK_PLATFORMS; i++)
+		if (oci_platform_parse(names[i], &ret[i], err) < 0)
+			return -1;
 	return 0;
 }
 

@@ -55,6 +55,11 @@ struct oci_pack_options {
 	const atomic_int *cancel;
 };
 
+/* The platforms of an index that nobody asked for others: linux/amd64, linux/arm64. Each is
+ * to be cleared, also on failure. */
+#define OCI_PACK_PLATFORMS 2
+int oci_pack_platforms(struct oci_platform ret[OCI_PACK_PLATFORMS], struct oci_error *err);
+
 enum oci_pack_state { OCI_PACK_NEW, OCI_PACK_SHARED, OCI_PACK_MOUNTED };
 
 struct oci_pack_layer {

@@ -63,6 +63,11 @@ struct pack_job {
 	struct oci_documents documents;
 };
 
+/* A job for these options, which are borrowed; it is to be cleared. */
+void pack_job_init(struct pack_job *job, const struct oci_pack_options *options);
+void pack_job_clear(struct pack_job *job);
+/* Scan the directory, look at its model, plan its layers, and what is known of them. */
+int pack_begin(struct pack_job *job, struct oci_error *err);
 /* The destination, unless it is open already. A dry run does not make it. */
 int pack_open_target(struct pack_job *job, struct oci_error *err);
 /* Before anything is read: what is known of the layers, from the cache. */

@@ -218,14 +218,19 @@ const char *oci_place_mode_name(enum oci_place_mode mode)
 	}
 }
 
-static int refuse_strangers(const struct oci_place *place, bool adopt, struct oci_error *err)
+int oci_place_check(const struct oci_place *place, bool adopt, struct oci_error *err)
 {
-	if (!*place->stranger || (adopt && place->mode == OCI_PLACE_IN_PLACE))
+	if (!*place->stranger || adopt)
 		return 0;
 	return oci_fail(err, OCI_E_OCCUPIED, "'%s' holds files that no pull put there, such as '%s'; %s", place->path,
 		place->stranger, place->record_count > 0
 			? "move them away, then pull again"
 			: "use --adopt to keep those that are right and replace the others, or name another directory");
+}
+
+static int refuse_strangers(const struct oci_place *place, bool adopt, struct oci_error *err)
+{
+	return oci_place_check(place, adopt && place->mode == OCI_PLACE_IN_PLACE, err);
 }
 
 /* Readers of a mounted tree know it by its record alone: another image comes into it

@@ -52,6 +52,8 @@ struct oci_place {
 int oci_place_open(const char *path, struct oci_place *ret, struct oci_error *err);
 /* Is there a whole tree of this image (by what the reference named)? By sizes and times. */
 bool oci_place_holds(const struct oci_place *place, const struct oci_digest *root);
+/* OCI_E_OCCUPIED already, whatever comes? For who is about to work long before he knows. */
+int oci_place_check(const struct oci_place *place, bool adopt, struct oci_error *err);
 struct oci_place_wish {
 	enum oci_publish publish;
 	bool is_model;                 /* oci_place_is_model() of the new tree */

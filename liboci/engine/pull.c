@@ -23,6 +23,7 @@ static void clear(struct pull_tree *t)
 	oci_image_clear(&t->image);
 	oci_descriptor_clear(&t->root);
 	oci_store_close(t->store);
+	pull_dir_close(t);
 	oci_listing_clear(&t->listing);
 	oci_strings_clear(&t->part_names);
 	free(t->parts);
@@ -83,7 +84,7 @@ static int take_streams(struct pull_tree *t, struct oci_error *err)
 	OCI_CLEANUP(pull_clear) struct pull_job job = {.store = t->store,
 		.image = &t->image,
 		.root = t->part,
-		.filter = t->options->filter,
+		.filter = t->filter,
 		.jobs = t->jobs,
 		.dest = t->options->dest,
 		.observer = t->options->observer,
@@ -99,6 +100,21 @@ static int take_streams(struct pull_tree *t, struct oci_error *err)
 
 /* publishing */
 
+/* A directory is found again from anywhere. */
+static int name_source(const struct pull_tree *t, struct oci_buf *out, struct oci_error *err)
+{
+	struct oci_reference ref = *t->options->from; /* borrowed */
+	oci_autofree char *path = NULL;
+
+	if (ref.transport == OCI_TRANSPORT_DIR) {
+		path = oci_fs_absolute(ref.path, err);
+		if (!path)
+			return -1;
+		ref.path = path;
+	}
+	return oci_reference_format(&ref, out, err);
+}
+
 static int fill_record(const struct pull_tree *t, struct oci_record *record, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf text;
@@ -107,7 +123,7 @@ static int fill_record(const struct pull_tree *t, struct oci_record *record, str
 	record->root = t->root.digest;
 	record->manifest = t->image.descriptor.digest;
 	record->partial = !oci_filter_is_empty(&t->options->filter);
-	if (oci_reference_format(t->options->from, &text, err) < 0 ||
+	if (name_source(t, &text, err) < 0 ||
 		oci_str_set(&record->reference, oci_buf_text(&text), err) < 0)
 		return -1;
 	return strcmp(t->part, OCI_MODEL_ROOT) == 0 ? 0 : oci_str_set(&record->part, t->part, err);
@@ -196,8 +212,8 @@ static bool takes_blocks(const struct pull_tree *t)
 /* The staged rest stays where another run can use it. Once the lease is lost it is another's, who may be at work on it. */
 static int give_up(const struct pull_tree *t, struct oci_error *err)
 {
-	bool useful = t->keep && err && err->code != OCI_E_FORMAT && err->code != OCI_E_UNSUPPORTED &&
-		err->code != OCI_E_DIGEST;
+	bool useful = t->keep && pull_dir_blame(t, err) && err && err->code != OCI_E_FORMAT &&
+		err->code != OCI_E_UNSUPPORTED && err->code != OCI_E_DIGEST;
 
 	blame_takeover(t, err);
 	if (oci_lease_check(t->lease, NULL) < 0)
@@ -219,7 +235,8 @@ static int land_and_publish(struct pull_tree *t, struct oci_error *err)
 		return -1;
 	}
 	oci_stage_sweep(t->place.state, t->place.state_name, &t->stage, t->place.has_record, false);
-	if ((blocks ? pull_blocks(t, err) : take_streams(t, err)) < 0 || (!t->report.unchanged && publish(t, err) < 0))
+	if ((blocks ? pull_blocks(t, err) : take_streams(t, err)) < 0 || pull_dir_check(t, err) < 0 ||
+		(!t->report.unchanged && publish(t, err) < 0))
 		return give_up(t, err);
 	if (!t->holds_old)
 		oci_stage_remove(&t->stage);
@@ -314,6 +331,24 @@ static int pull_version(struct pull_tree *t, struct oci_error *err)
 	return dir < 0 || oci_publish_link(dir, CURRENT, t->report.version, err) < 0 ? oci_fail_side(err, OCI_SIDE_DEST) : 0;
 }
 
+static int open_source(struct pull_tree *t, struct oci_error *err)
+{
+	const struct oci_pull_options *options = t->options;
+	char name[OCI_DIGEST_TEXT_MAX];
+
+	if (options->from->transport == OCI_TRANSPORT_DIR) {
+		if (pull_dir_open(t, err) < 0)
+			return -1;
+	} else {
+		t->filter = options->filter;
+		t->store = oci_store_open(options->from, OCI_STORE_READ, options->store, err);
+	}
+	if (!t->store || oci_store_resolve(t->store, oci_image_name(options->from, name), &t->root, err) < 0)
+		return oci_fail_side(err, OCI_SIDE_SOURCE);
+	t->report.root = t->root.digest;
+	return 0;
+}
+
 int oci_pull(const struct oci_pull_options *options, struct oci_pull_report *ret, struct oci_error *err)
 {
 	OCI_CLEANUP(clear) struct pull_tree t = {.options = options,
@@ -321,12 +356,9 @@ int oci_pull(const struct oci_pull_options *options, struct oci_pull_report *ret
 		.place = OCI_PLACE_NONE,
 		.stage = OCI_STAGE_NONE,
 		.jobs = pull_jobs(options->jobs)};
-	char name[OCI_DIGEST_TEXT_MAX];
 
-	t.store = oci_store_open(options->from, OCI_STORE_READ, options->store, err);
-	if (!t.store || oci_store_resolve(t.store, oci_image_name(options->from, name), &t.root, err) < 0)
-		return oci_fail_side(err, OCI_SIDE_SOURCE);
-	t.report.root = t.root.digest;
+	if (open_source(&t, err) < 0)
+		return -1;
 	if ((options->publish == OCI_PUBLISH_VERSION ? pull_version(&t, err) : pull_one(&t, options->dest, err)) < 0)
 		return -1;
 	*ret = t.report;

@@ -14,6 +14,10 @@
  * files, directories and the record are made durable, and the tree is published
  * (engine/publish.h) in the mode that the place asks for (engine/place.h).
  *
+ * A plain directory (dir:PATH) is pulled as the image that pack would make of it
+ * (engine/pack_store.h, spec/local.md): what include and exclude leave out is not looked at, and before
+ * anything is published all of it is looked at once more (OCI_E_SOURCE when it changed).
+ *
  * What lands: of images the content of /models/ (or of `root`), of artifacts
  * all files. Errors: OCI_E_OCCUPIED when `dest` may not be filled,
  * OCI_E_UNSUPPORTED when there is nothing to land, OCI_E_NOSPACE before the first
@@ -46,6 +50,8 @@ struct oci_pull_options {
 	enum oci_pull_cache cache;
 	bool warm;           /* read the tree into the page cache afterwards, in the order a server loads it */
 	bool seal;           /* files are 0444 */
+	bool force;          /* of a directory: also a model that is not whole */
+	const char *cache_dir; /* of a directory: of hashed layers; NULL: the user's, "": none */
 	const struct oci_strings *reuse_from; /* more trees to take from; NULL: none */
 	unsigned jobs;                       /* 0: as many as processors, at least 4, and more where that helps */
 	const struct oci_store_options *store;

@@ -234,7 +234,7 @@ int pull_blocks(struct pull_tree *t, struct oci_error *err)
 	OCI_CLEANUP(clear) struct blocks b = {.t = t, .journal = {.fd = -1}};
 	char room[OCI_STAGE_NAME_MAX];
 
-	if (oci_block_plan_make(&t->image, &t->options->filter, &b.plan, err) < 0)
+	if (oci_block_plan_make(&t->image, &t->filter, &b.plan, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_SOURCE);
 	if (b.plan.file_count == 0)
 		return oci_fail(err, OCI_E_NOT_FOUND, "no file matches --include and --exclude");
@@ -250,6 +250,7 @@ int pull_blocks(struct pull_tree *t, struct oci_error *err)
 		.stage = &t->stage,
 		.journal = &b.journal,
 		.lease = t->lease,
+		.files = t->dir ? t->store : NULL,
 		.jobs = t->jobs,
 		.jobs_most = pull_jobs_most(t->options->jobs),
 		.observer = t->options->observer,

@@ -9,6 +9,8 @@
 struct pull_tree {
 	const struct oci_pull_options *options;
 	struct oci_store *store;
+	struct pull_dir *dir;        /* NULL: it is no plain directory that is pulled */
+	struct oci_filter filter;    /* of the image's files */
 	struct oci_descriptor root;  /* what the reference names, borrowed texts */
 	struct oci_image image;
 	const char *part;            /* of the image: "models/" or what the user wants */
@@ -27,6 +29,14 @@ struct pull_tree {
 	struct oci_pull_report report;
 };
 
+/* Open what the reference names, as a store. pull_dir.c: a plain directory. */
+int pull_dir_open(struct pull_tree *t, struct oci_error *err);
+/* Is the directory still what was read? OCI_E_SOURCE. */
+int pull_dir_check(const struct pull_tree *t, struct oci_error *err);
+/* After a failure: what the directory is to blame for becomes OCI_E_SOURCE. False: it has
+ * changed, so that nothing that is staged will serve again. */
+bool pull_dir_blame(const struct pull_tree *t, struct oci_error *err);
+void pull_dir_close(struct pull_tree *t);
 /* Become the only writer of the place; waits for another one. */
 int pull_lease(struct pull_tree *t, struct oci_error *err);
 /* Fill listing and parts from blocks; the stage holds them, durable. Nothing but report.unchanged

@@ -134,6 +134,8 @@ static bool included(const struct scan *scan, const char *path)
 {
 	const struct oci_strings *include = scan->options->include;
 
+	if (scan->options->only)
+		return scan->options->only(scan->options->only_ctx, path);
 	if (!include || !include->count)
 		return true;
 	for (size_t i = 0; i < include->count; i++) {
@@ -156,8 +158,8 @@ static const char *find_match(const char *const *patterns, size_t count, const c
 /* 1: left out and recorded, 0: not. */
 static int exclude(struct scan *scan, const char *path, bool is_dir, struct oci_error *err)
 {
-	const struct oci_strings *own = scan->options->exclude;
-	size_t defaults = scan->options->no_default_excludes ? 0 : DEFAULT_EXCLUDES;
+	const struct oci_strings *own = scan->options->only ? NULL : scan->options->exclude;
+	size_t defaults = scan->options->no_default_excludes || scan->options->only ? 0 : DEFAULT_EXCLUDES;
 	const char *kind = "default: ";
 	const char *why = find_match(default_excludes, defaults, path, is_dir);
 
@@ -201,6 +203,7 @@ static void describe(const struct stat *st, struct oci_dir_file *ret)
 	ret->size_bytes = (uint64_t)st->st_size;
 	ret->dev = st->st_dev;
 	ret->ino = st->st_ino;
+	ret->nlink = st->st_nlink;
 	ret->mtime_ns = nanoseconds(&st->st_mtim);
 	ret->ctime_ns = nanoseconds(&st->st_ctim);
 }
@@ -399,13 +402,18 @@ int oci_dir_scan(
 	return 0;
 }
 
+static bool same_content(const struct oci_dir_file *file, const struct oci_dir_file *now)
+{
+	return now->size_bytes == file->size_bytes && now->dev == file->dev && now->ino == file->ino &&
+	       now->mtime_ns == file->mtime_ns && (now->ctime_ns == file->ctime_ns || now->nlink != file->nlink);
+}
+
 static bool same_file(const struct oci_dir_file *file, const struct stat *st)
 {
 	struct oci_dir_file now = {0};
 
 	describe(st, &now);
-	return now.size_bytes == file->size_bytes && now.dev == file->dev && now.ino == file->ino &&
-	       now.mtime_ns == file->mtime_ns && now.ctime_ns == file->ctime_ns;
+	return same_content(file, &now);
 }
 
 static int fail_changed(const char *path, const char *when, struct oci_error *err)
@@ -443,6 +451,22 @@ int oci_dir_check(const struct oci_dir *dir, size_t i, int fd, struct oci_error 
 	if (!same_file(&dir->files[i], &st))
 		return fail_changed(dir->files[i].path, "while it was read", err);
 	return 0;
+}
+
+int oci_dir_compare(const struct oci_dir *before, const struct oci_dir *now, struct oci_error *err)
+{
+	size_t i = 0;
+
+	while (i < before->count && i < now->count && strcmp(before->files[i].path, now->files[i].path) == 0) {
+		if (!same_content(&before->files[i], &now->files[i]))
+			return fail_changed(before->files[i].path, "while the directory was read", err);
+		i++;
+	}
+	if (i == before->count && i == now->count)
+		return 0;
+	if (i == now->count || (i < before->count && strcmp(before->files[i].path, now->files[i].path) < 0))
+		return fail_changed(before->files[i].path, "while the directory was read: it is gone", err);
+	return fail_changed(now->files[i].path, "while the directory was read: it is new", err);
 }
 
 void oci_dir_clear(struct oci_dir *dir)

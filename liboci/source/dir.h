@@ -37,6 +37,7 @@ struct oci_dir_file {
 	uint64_t size_bytes;
 	dev_t dev;
 	ino_t ino;
+	nlink_t nlink;
 	int64_t mtime_ns, ctime_ns;
 };
 
@@ -61,6 +62,9 @@ struct oci_dir_options {
 	/* Take also .git .cache lost+found .snapshot .DS_Store *~ *.swp .nfs*
 	 * .ipynb_checkpoints __pycache__ and the like. */
 	bool no_default_excludes;
+	/* Those of which this is true and no others, whatever the rest says; NULL: all. */
+	bool (*only)(const void *ctx, const char *path);
+	const void *only_ctx;
 	size_t max_files; /* directories count; 0: 1,000,000 */
 };
 
@@ -68,6 +72,10 @@ int oci_dir_scan(const char *path, const struct oci_dir_options *options, struct
 	struct oci_error *err);
 /* Opens for reading and checks that it is the scanned file. */
 int oci_dir_open_file(const struct oci_dir *dir, size_t i, struct oci_error *err);
-/* OCI_E_SOURCE "file 'x' changed while it was read" unless size, mtime, ctime and inode are the scan's. */
+/* OCI_E_SOURCE "file 'x' changed while it was read" unless size, mtime, ctime and inode are the scan's. (A link made to
+ * the file changes its ctime, too, and is none of its content.) */
 int oci_dir_check(const struct oci_dir *dir, size_t i, int fd, struct oci_error *err);
+/* The same of all files of two scans of one directory: OCI_E_SOURCE with the first that
+ * came, went or changed. */
+int oci_dir_compare(const struct oci_dir *before, const struct oci_dir *now, struct oci_error *err);
 void oci_dir_clear(struct oci_dir *dir);

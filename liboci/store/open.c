@@ -20,6 +20,10 @@ struct oci_store *oci_store_open(const struct oci_reference *ref, enum oci_store
 			return oci_store_archive(ref->path, mode, err);
 		oci_fail(err, OCI_E_UNSUPPORTED, "docker-archive: is only read, write oci-archive:FILE[:tag]");
 		return NULL;
+	case OCI_TRANSPORT_DIR:
+		oci_fail(err, OCI_E_UNSUPPORTED, "dir: is a plain directory, which only pull and repair read; "
+			"pack makes an image of it");
+		return NULL;
 	}
 	oci_fail(err, OCI_E_BUG, "reference of an unknown transport");
 	return NULL;
