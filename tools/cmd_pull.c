@@ -13,7 +13,7 @@
 struct pull_flags {
 	const char *file, *platform, *root;
 	enum oci_publish publish;
-	bool adopt, no_link, direct, buffered, replace_first, warm, seal, prune, force, no_cache;
+	bool adopt, no_link, direct, buffered, replace_first, warm, seal, prune, force, no_cache, dry_run;
 	struct oci_strings reuse_from;
 	uint64_t jobs;
 	struct filter_flags filter;
@@ -52,13 +52,13 @@ static int pull_one(const struct invocation *inv, struct oci_pull_options *optio
 	if (!dest || oci_reference_parse(inv->operands[0], &ref, err) < 0)
 		return -1;
 	/* In a pod there is no shell that could make them. */
-	if (dest_is_claim(inv->operands[1]) && dest_make_parents(dest, err) < 0)
+	if (!options->dry_run && dest_is_claim(inv->operands[1]) && dest_make_parents(dest, err) < 0)
 		return -1;
 	options->from = &ref;
 	options->dest = dest;
 	if (oci_pull(options, &report, err) < 0 || oci_reference_format_pinned(&ref, &report.root, &pinned, err) < 0 ||
 		pull_report_note(inv, &report, dest, err) < 0 ||
-		triton_load(inv, &flags->triton, dest, &report, &endpoints, err) < 0)
+		(!options->dry_run && triton_load(inv, &flags->triton, dest, &report, &endpoints, err) < 0))
 		return -1;
 	if (flags->output.json)
 		return print_json(&report, oci_buf_text(&pinned), dest, &endpoints, err);
@@ -91,6 +91,8 @@ static int check_operands(const struct invocation *inv, struct oci_error *err)
 		return command_misused(inv->command, err, "DEST is missing");
 	if (flags->direct && flags->buffered)
 		return command_misused(inv->command, err, "--direct and --buffered exclude each other");
+	if (flags->dry_run && flags->file)
+		return command_misused(inv->command, err, "--dry-run looks at one image; --file has many");
 	if (flags->prune && !flags->file)
 		return command_misused(inv->command, err, "option '--prune' needs --file");
 	return 0;
@@ -111,6 +113,7 @@ static int run(const struct invocation *inv, struct oci_error *err)
 		.replace_first = flags->replace_first,
 		.warm = flags->warm,
 		.seal = flags->seal,
+		.dry_run = flags->dry_run,
 		.force = flags->force,
 		.cache_dir = flags->no_cache ? "" : NULL,
 		.reuse_from = &flags->reuse_from,
@@ -154,6 +157,8 @@ static const struct opt opts[] = {
 	{OPT_FLAG(0, "buffered", struct pull_flags, buffered), .help = "write through the page cache, whatever the size"},
 	{OPT_FLAG(0, "warm", struct pull_flags, warm), .help = "read the tree into the page cache afterwards"},
 	{OPT_FLAG(0, "seal", struct pull_flags, seal), .help = "make files read-only (0444)"},
+	{OPT_FLAG(0, "dry-run", struct pull_flags, dry_run),
+		.help = "say what would land, and how; write nothing"},
 	{OPT_FLAG(0, "force", struct pull_flags, force), .help = "of dir:PATH: land a model that is not whole"},
 	{OPT_FLAG(0, "no-cache", struct pull_flags, no_cache),
 		.help = "of dir:PATH: read every file, also those that were hashed before and have not changed since"},
@@ -184,6 +189,7 @@ static const struct example examples[] = {
 	{"a model into a new directory", "pull reg.example/models/qwen2:0.5b ./qwen2"},
 	{"by digest, from an OCI layout", "pull oci:./store@sha256:... /srv/model"},
 	{"a local directory, with the same guarantees", "pull dir:/mnt/models/qwen2 /srv/model"},
+	{"what an update would fetch", "pull --dry-run reg.example/m:v2 /srv/model"},
 	{"all models of a volume", "pull -f models.yaml --prune /mnt/models"},
 	{"and into a Triton server", "pull --triton-load triton:8000 reg.example/t/enc:3 /models/enc"},
 	{"only what a tokenizer needs", "pull --include 'tokenizer*' reg.example/m:v1 ./tok"},

@@ -19,6 +19,8 @@ void pull_report_put(struct oci_json_writer *w, const struct oci_pull_report *re
 	oci_json_put_u64(w, "bytesLinked", report->bytes_linked);
 	oci_json_put_u64(w, "bytesKept", report->bytes_kept);
 	oci_json_put_bool(w, "unchanged", report->unchanged);
+	if (report->dry_run)
+		oci_json_put_bool(w, "dryRun", true);
 	if (!report->unchanged)
 		oci_json_put_text(w, "mode", oci_place_mode_name(report->mode));
 	if (*report->version)
@@ -61,6 +63,13 @@ int pull_report_note(const struct invocation *inv, const struct oci_pull_report 
 	}
 	if (describe_bytes(report, &bytes, err) < 0)
 		return -1;
+	if (report->dry_run && report->file_count == 0)
+		oci_event_note(inv->observer, "layers of %s would land in '%s'", oci_str_size(report->bytes_fetched, size), dest);
+	else if (report->dry_run)
+		oci_event_note(inv->observer, "%zu %s, %s, would land in '%s' (at most %s)", report->file_count, files,
+			oci_str_size(report->bytes_files, size), dest, oci_buf_text(&bytes));
+	if (report->dry_run)
+		return 0;
 	oci_event_note(inv->observer, "%zu %s, %s, in '%s': verified and published (%s)", report->file_count, files,
 		oci_str_size(report->bytes_files, size), dest, oci_buf_text(&bytes));
 	return 0;

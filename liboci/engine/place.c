@@ -291,6 +291,8 @@ int oci_place_decide(struct oci_place *place, const struct oci_place_wish *wish,
 		return choose_state(place, err);
 	}
 	place->mode = in_place ? OCI_PLACE_IN_PLACE : OCI_PLACE_FRESH;
+	if (wish->look_only)
+		return 0;
 	if (in_place && !wish->is_model && make_dest(place, err) < 0) /* a model's is made when it is whole */
 		return oci_fail_side(err, OCI_SIDE_DEST);
 	return choose_state(place, err);

@@ -58,6 +58,7 @@ struct oci_place_wish {
 	enum oci_publish publish;
 	bool is_model;                 /* oci_place_is_model() of the new tree */
 	bool adopt;                    /* keep files that no pull put there, where they are right */
+	bool look_only;                /* nothing is made; a place that is absent gets no state */
 	const struct oci_digest *root; /* of the image that comes */
 };
 /* OCI_E_OCCUPIED where it may not be filled so; the text says what to do. */

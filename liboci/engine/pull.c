@@ -247,6 +247,22 @@ static int land_and_publish(struct pull_tree *t, struct oci_error *err)
 	return 0;
 }
 
+/* Instead of all that: what would be done. */
+static int preview(struct pull_tree *t, struct oci_error *err)
+{
+	if (takes_blocks(t)) {
+		if (pull_blocks_preview(t, err) < 0)
+			return -1;
+		if (t->report.unchanged)
+			report_unchanged(t);
+		return 0;
+	}
+	for (size_t i = 0; i < t->image.manifest.layer_count; i++)
+		if (t->image.layers[i].use != OCI_USE_NONE)
+			t->report.bytes_fetched += t->image.manifest.layers[i].size_bytes;
+	return 0;
+}
+
 /* What lies at the destination, and how the new tree will come there. */
 static int look(struct pull_tree *t, const char *dest, struct oci_error *err)
 {
@@ -254,6 +270,7 @@ static int look(struct pull_tree *t, const char *dest, struct oci_error *err)
 	struct oci_place_wish wish = {.publish = t->options->replace_first ? OCI_PUBLISH_IN_PLACE : t->options->publish,
 		.is_model = image_is_model(t),
 		.adopt = t->options->adopt,
+		.look_only = t->options->dry_run,
 		.root = &t->root.digest};
 
 	oci_place_clear(&t->place);
@@ -290,8 +307,10 @@ static int pull_one(struct pull_tree *t, const char *dest, struct oci_error *err
 		return -1;
 	if (is_unchanged(t)) {
 		report_unchanged(t);
-		tidy(t, t->place.dir, ".");
-		tidy(t, t->place.parent, t->place.name);
+		if (!t->options->dry_run) {
+			tidy(t, t->place.dir, ".");
+			tidy(t, t->place.parent, t->place.name);
+		}
 		return 0;
 	}
 	if (open_image(t, err) < 0 || look(t, dest, err) < 0)
@@ -299,6 +318,8 @@ static int pull_one(struct pull_tree *t, const char *dest, struct oci_error *err
 	if (t->report.unchanged)
 		return 0;
 	announce(t);
+	if (t->options->dry_run)
+		return preview(t, err);
 	/* Another writer may have come to its end since we looked. */
 	if (pull_lease(t, err) < 0 || look(t, dest, err) < 0)
 		return -1;
@@ -320,6 +341,8 @@ static int pull_version(struct pull_tree *t, struct oci_error *err)
 	if (place.has_record)
 		return oci_fail(err, OCI_E_OCCUPIED, "'%s' is a tree itself; versions want a directory of their own",
 			t->options->dest);
+	if (place.dir < 0 && t->options->dry_run) /* where nothing is, all is new */
+		return pull_one(t, t->options->dest, err);
 	if (place.dir < 0 && oci_fs_mkdirs_beneath(place.parent, place.name, 0775, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_DEST);
 	dest = oci_str_printf("%s/%s", t->options->dest, t->report.version);
@@ -327,6 +350,8 @@ static int pull_version(struct pull_tree *t, struct oci_error *err)
 		return oci_fail_nomem(err);
 	if (pull_one(t, dest, err) < 0)
 		return -1;
+	if (t->options->dry_run)
+		return 0;
 	dir = oci_fs_open_dir(t->options->dest, err);
 	return dir < 0 || oci_publish_link(dir, CURRENT, t->report.version, err) < 0 ? oci_fail_side(err, OCI_SIDE_DEST) : 0;
 }
@@ -346,6 +371,7 @@ static int open_source(struct pull_tree *t, struct oci_error *err)
 	if (!t->store || oci_store_resolve(t->store, oci_image_name(options->from, name), &t->root, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_SOURCE);
 	t->report.root = t->root.digest;
+	t->report.dry_run = options->dry_run;
 	return 0;
 }
 

@@ -18,6 +18,9 @@
  * (engine/pack_store.h, spec/local.md): what include and exclude leave out is not looked at, and before
  * anything is published all of it is looked at once more (OCI_E_SOURCE when it changed).
  *
+ * A dry run looks and decides as a pull does, and writes nothing. Of images that come as
+ * streams it knows layers alone: bytes_fetched is their size, and file_count is 0.
+ *
  * What lands: of images the content of /models/ (or of `root`), of artifacts
  * all files. Errors: OCI_E_OCCUPIED when `dest` may not be filled,
  * OCI_E_UNSUPPORTED when there is nothing to land, OCI_E_NOSPACE before the first
@@ -50,6 +53,7 @@ struct oci_pull_options {
 	enum oci_pull_cache cache;
 	bool warm;           /* read the tree into the page cache afterwards, in the order a server loads it */
 	bool seal;           /* files are 0444 */
+	bool dry_run;        /* say what would come, write nothing */
 	bool force;          /* of a directory: also a model that is not whole */
 	const char *cache_dir; /* of a directory: of hashed layers; NULL: the user's, "": none */
 	const struct oci_strings *reuse_from; /* more trees to take from; NULL: none */
@@ -63,6 +67,7 @@ struct oci_pull_report {
 	struct oci_digest root, manifest;
 	enum oci_place_mode mode;
 	bool unchanged;         /* it was there already */
+	bool dry_run;           /* the numbers are those of what would be; bytes_fetched is the most that it can be */
 	char version[32];       /* OCI_PUBLISH_VERSION: the directory in `dest`; else "" */
 	size_t file_count;
 	uint64_t bytes_files;

@@ -77,15 +77,6 @@ static int reuse(struct blocks *b, struct oci_error *err)
 
 /* landing */
 
-static size_t wanted_files(const struct oci_block_plan *plan)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < plan->file_count; i++)
-		count += plan->files[i].state == OCI_PLAN_WANTED;
-	return count;
-}
-
 /* What is staged already lies on the volume, and is not counted again. */
 static int check_space(struct blocks *b, struct oci_error *err)
 {
@@ -131,7 +122,7 @@ static int land(struct blocks *b, struct oci_error *err)
 		return -1;
 	b->land.direct = goes_direct(t, missing);
 	t->report.bytes_kept = total_of(&b->plan, OCI_PLAN_KEPT);
-	oci_event_phase(t->options->observer, "pull", missing, wanted_files(&b->plan));
+	oci_event_phase(t->options->observer, "pull", missing, b->plan.file_count); /* all of them are sealed */
 	rc = oci_land_run(&b->land, err);
 	t->report.bytes_fetched = atomic_load(&b->land.fetched);
 	t->report.bytes_reused = atomic_load(&b->land.reused) + (wanted > missing ? wanted - missing : 0);
@@ -229,19 +220,57 @@ static bool is_there(const struct pull_tree *t, const struct oci_block_plan *pla
 	return true;
 }
 
+static int make_plan(struct blocks *b, struct oci_error *err)
+{
+	struct pull_tree *t = b->t;
+
+	if (oci_block_plan_make(&t->image, &t->filter, &b->plan, err) < 0)
+		return oci_fail_side(err, OCI_SIDE_SOURCE);
+	if (b->plan.file_count == 0)
+		return oci_fail(err, OCI_E_NOT_FOUND, "no file matches --include and --exclude");
+	t->report.unchanged = is_there(t, &b->plan);
+	return 0;
+}
+
+static uint64_t wanted_blocks(const struct oci_block_plan *plan)
+{
+	uint64_t sum = 0;
+
+	for (size_t l = 0; l < plan->layer_count; l++)
+		for (uint64_t k = 0; k < oci_plan_block_count(&plan->layers[l]); k++)
+			if (oci_plan_block_wanted(plan, &plan->layers[l], k))
+				sum += oci_plan_block_length(&plan->layers[l], k);
+	return sum;
+}
+
+int pull_blocks_preview(struct pull_tree *t, struct oci_error *err)
+{
+	OCI_CLEANUP(clear) struct blocks b = {.t = t, .journal = {.fd = -1}};
+	int place = t->place.mode == OCI_PLACE_IN_PLACE ? t->place.dir : -1;
+
+	if (make_plan(&b, err) < 0)
+		return -1;
+	if (t->report.unchanged)
+		return 0;
+	if (find_trees(&b, err) < 0 || oci_reuse_apply(&t->reuse, place, &b.plan, NULL, !t->options->no_link,
+					       pull_file_mode(t->options), &t->report.bytes_linked, err) < 0)
+		return -1;
+	t->report.file_count = b.plan.file_count;
+	t->report.bytes_files = b.plan.bytes;
+	t->report.bytes_kept = total_of(&b.plan, OCI_PLAN_KEPT);
+	t->report.bytes_fetched = wanted_blocks(&b.plan);
+	return 0;
+}
+
 int pull_blocks(struct pull_tree *t, struct oci_error *err)
 {
 	OCI_CLEANUP(clear) struct blocks b = {.t = t, .journal = {.fd = -1}};
 	char room[OCI_STAGE_NAME_MAX];
 
-	if (oci_block_plan_make(&t->image, &t->filter, &b.plan, err) < 0)
-		return oci_fail_side(err, OCI_SIDE_SOURCE);
-	if (b.plan.file_count == 0)
-		return oci_fail(err, OCI_E_NOT_FOUND, "no file matches --include and --exclude");
-	if (is_there(t, &b.plan)) {
-		t->report.unchanged = true;
+	if (make_plan(&b, err) < 0)
+		return -1;
+	if (t->report.unchanged)
 		return 0;
-	}
 	if (oci_journal_open(t->stage.fd, oci_stage_file_name(&t->stage, "journal", room), &t->image.descriptor.digest,
 		    t->image.index.chain_count, &b.journal, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_DEST);

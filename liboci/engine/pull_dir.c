@@ -33,7 +33,7 @@ static void fill_options(const struct pull_tree *t, struct pull_dir *dir)
 			.only = o->filter.only ? is_listed : NULL,
 			.only_ctx = o->filter.only},
 		.cache_dir = o->cache_dir,
-		.force = o->force,
+		.force = o->force || !oci_filter_is_empty(&o->filter), /* a part is not whole, and meant so */
 		.jobs = o->jobs,
 		.observer = o->observer,
 		.cancel = o->cancel};

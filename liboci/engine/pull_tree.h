@@ -42,6 +42,8 @@ int pull_lease(struct pull_tree *t, struct oci_error *err);
 /* Fill listing and parts from blocks; the stage holds them, durable. Nothing but report.unchanged
  * where they are at their place already. */
 int pull_blocks(struct pull_tree *t, struct oci_error *err);
+/* What pull_blocks() would do, as far as it shows without reading old blocks. */
+int pull_blocks_preview(struct pull_tree *t, struct oci_error *err);
 /* The old tree goes, so that the new one fits: files that no KEPT file of the plan is, after
  * the record. */
 int pull_clear_old(struct pull_tree *t, struct oci_block_plan *plan, struct oci_error *err);

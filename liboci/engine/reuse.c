@@ -176,8 +176,10 @@ static int use_same(const struct applying *a, size_t number, int dir, const stru
 		file->state = OCI_PLAN_KEPT;
 		return 0;
 	}
-	if (a->link && has_mode(dir, have->path, a->mode) &&
-		try_link(dir, have->path, a->stage, oci_stage_part_name(a->stage, number, file->file->path, room), &linked,
+	if (!a->link || !has_mode(dir, have->path, a->mode))
+		return 0;
+	linked = !a->stage;
+	if (a->stage && try_link(dir, have->path, a->stage, oci_stage_part_name(a->stage, number, file->file->path, room), &linked,
 			err) < 0)
 		return -1;
 	if (linked) {

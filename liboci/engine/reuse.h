@@ -37,6 +37,7 @@ int oci_reuse_add_path(struct oci_reuse *reuse, const char *path, struct oci_err
 void oci_reuse_add_siblings(struct oci_reuse *reuse, int parent, const char *but);
 void oci_reuse_clear(struct oci_reuse *reuse);
 
-/* `mode`: what a file must have to be shared. `place`: where kept files lie, -1 when nothing is kept. */
+/* Without a stage nothing is made: a file that could be linked counts as linked.
+ * `mode`: what a file must have to be shared. `place`: where kept files lie, -1 when nothing is kept. */
 int oci_reuse_apply(const struct oci_reuse *reuse, int place, struct oci_block_plan *plan, const struct oci_stage *stage,
 	bool link, mode_t mode, uint64_t *linked_bytes, struct oci_error *err);

@@ -1,4 +1,5 @@
 """Killed at any system call, a pull leaves what was there or what shall be; the next run goes on to its end."""
+import dataclasses
 import random
 import shutil
 
@@ -13,9 +14,11 @@ BLOCK = 4 * crashes.MIB
 LEAST = 6  # points of each matrix that are tried every day
 
 
-@pytest.fixture(params=["layout", "registry"])
+@pytest.fixture(params=["layout", "registry", "directory"])
 def refs(request, two_versions) -> tuple[str, str]:
     """Both versions at one kind of source."""
+    if request.param == "directory":
+        return f"dir:{two_versions[0]}", f"dir:{two_versions[1]}"
     if request.param == "layout":
         return request.getfixturevalue("two_refs")
     return crashes.pack_versions(two_versions, request.getfixturevalue("registry").ref("test/crash"))
@@ -28,7 +31,10 @@ def place(request, tmp_path):
 
 @pytest.fixture(params=crashes.MODES, ids=lambda mode: mode.name)
 def case(request, refs, two_versions, place, tmp_path):
-    return Case(request.param, refs, two_versions, place, tmp_path)
+    mode = request.param
+    if refs[0].startswith("dir:"):  # so that each run calls what the first one has called
+        mode = dataclasses.replace(mode, options=(*mode.options, "--no-cache"))
+    return Case(mode, refs, two_versions, place, tmp_path)
 
 
 @pytest.mark.matrix(3)
