@@ -14,9 +14,9 @@
  *
  * It can be read by several threads and not written (OCI_E_UNSUPPORTED). It names one
  * image, which has no tag; another digest is OCI_E_SOURCE: the directory is not that. A
- * file that changed since it was scanned is OCI_E_SOURCE, when it is opened; one that changes while it is
- * read gives other bytes than its digest says. oci_pack_store_check() finds both out, and
- * files that came or went.
+ * file that changed since it was scanned is OCI_E_SOURCE when it is opened; one that changes
+ * while it is read gives other bytes than its digest says. oci_pack_store_check() finds
+ * both out, and files that came or went.
  */
 #pragma once
 

@@ -1,5 +1,6 @@
 """Fixtures: a model, a registry, and every consumer, which is skipped by name where it is absent."""
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -229,3 +230,18 @@ def memory_place(second_file_system):
     path = Path(tempfile.mkdtemp(dir=second_file_system))
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def out(tmp_path):
+    """A place with nothing beside it."""
+    (tmp_path / "place").mkdir()
+    return tmp_path / "place/out"
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """Two weight files of several blocks, and a small one; the test's own."""
+    draw, block = random.Random(models.SEED), 4 * crashes.MIB
+    return models.write(tmp_path / "shards", {"a.bin": draw.randbytes(3 * block + 7), "b.bin": draw.randbytes(2 * block),
+                                              "config.json": "{}"})

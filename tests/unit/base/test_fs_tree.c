@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -274,6 +275,33 @@ static void read_link_reads_only_links_beneath(void **state)
 	assert_null(target);
 }
 
+static void is_within_goes_up_to_the_root(void **state)
+{
+	int top = temp_dir_fd(state);
+
+	put_tree(top);
+	oci_autoclose int b = oci_fs_open_dir_beneath(top, "b", NULL), m = oci_fs_open_dir_beneath(top, "b/m", NULL);
+	oci_autoclose int root = oci_fs_open_dir("/", NULL);
+	assert_true(oci_fs_is_within(m, top));
+	assert_true(oci_fs_is_within(m, b));
+	assert_true(oci_fs_is_within(m, m));
+	assert_true(oci_fs_is_within(m, root));
+	assert_false(oci_fs_is_within(top, m));
+	assert_false(oci_fs_is_within(root, top));
+	assert_false(oci_fs_is_within(-1, top));
+}
+
+static void absolute_leads_to_the_same_place_from_elsewhere(void **state)
+{
+	char here[PATH_MAX], want[PATH_MAX + 8];
+	oci_autofree char *there = oci_fs_absolute("/a/../b", NULL), *relative = oci_fs_absolute("a/b", NULL);
+
+	assert_string_equal(there, "/a/../b");
+	assert_non_null(getcwd(here, sizeof here));
+	snprintf(want, sizeof want, "%s/a/b", here);
+	assert_string_equal(relative, want);
+}
+
 #define test_in_temp_dir(f) cmocka_unit_test_setup_teardown(f, temp_dir_setup, temp_dir_teardown)
 
 static const struct CMUnitTest renames[] = {
@@ -298,6 +326,8 @@ int main(void)
 		test_in_temp_dir(remove_tree_takes_a_full_directory),
 		test_in_temp_dir(read_link_returns_the_target_as_stored),
 		test_in_temp_dir(read_link_reads_only_links_beneath),
+		test_in_temp_dir(is_within_goes_up_to_the_root),
+		test_in_temp_dir(absolute_leads_to_the_same_place_from_elsewhere),
 	};
 	int failed = cmocka_run_group_tests_name("trees", tests, NULL, NULL);
 

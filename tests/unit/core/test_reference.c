@@ -56,7 +56,7 @@ static const char *expected(const char *lines, const char *end, const char *name
 
 static void check_ok(const char *name, const char *data, size_t len)
 {
-	static const char *const transports[] = {"registry", "layout", "archive", "docker-archive"};
+	static const char *const transports[] = {"registry", "layout", "archive", "docker-archive", "bundle", "dir"};
 	OCI_CLEANUP(oci_reference_clear) struct oci_reference ref = {0}, again = {0};
 	char want[1024], digest[OCI_DIGEST_TEXT_MAX];
 	struct oci_error err = {0};

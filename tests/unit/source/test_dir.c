@@ -1,5 +1,7 @@
 #include "dir_fixture.h"
 
+#include "base/cleanup.h"
+
 static void dir_lists_regular_files_sorted_by_path_bytes(void **state)
 {
 	struct oci_dir dir = {0};
@@ -235,6 +237,87 @@ static void dir_sees_that_a_file_changed_while_it_was_read(void **state)
 	assert_changed_while_read(change_mtime);
 }
 
+static bool is_b(const void *ctx, const char *path)
+{
+	return strcmp(path, ctx) == 0;
+}
+
+static void dir_takes_only_what_it_is_told(void **state)
+{
+	struct oci_dir_options options = {.only = is_b, .only_ctx = ".cache/b"};
+	struct oci_dir dir = {0};
+
+	make_file("m/a", "x");
+	make_dir("m/.cache");
+	make_file("m/.cache/b", "x");
+	make_link("nowhere", "m/broken");
+	scan("m", &options, &dir);
+	assert_files(&dir, ".cache/b");
+	oci_dir_clear(&dir);
+}
+
+static void dir_does_not_take_a_link_for_a_change(void **state)
+{
+	struct oci_dir dir = {0};
+
+	make_file("m/f", "before");
+	scan("m", NULL, &dir);
+	assert_int_equal(link("m/f", "twin"), 0);
+	oci_autoclose int fd = oci_dir_open_file(&dir, 0, NULL);
+	assert_true(fd >= 0);
+	assert_int_equal(oci_dir_check(&dir, 0, fd, NULL), 0);
+	change_mtime();
+	assert_int_equal(oci_dir_check(&dir, 0, fd, NULL), -1);
+	oci_dir_clear(&dir);
+}
+
+static void assert_compared(void (*change)(void), const char *said)
+{
+	struct oci_dir before = {0}, now = {0};
+	struct oci_error err = {0};
+
+	make_file("m/f", "before");
+	make_file("m/z", "z");
+	scan("m", NULL, &before);
+	if (change)
+		change();
+	scan("m", NULL, &now);
+	assert_int_equal(oci_dir_compare(&before, &now, &err), change ? -1 : 0);
+	assert_true(!change || err.code == OCI_E_SOURCE);
+	if (said && !strstr(err.text, said))
+		fail_msg("'%s' is not in '%s'", said, err.text);
+	oci_dir_clear(&before);
+	oci_dir_clear(&now);
+	unlink("m/f");
+}
+
+static void add_file(void)
+{
+	make_file("m/g", "x");
+}
+
+static void add_last_file(void)
+{
+	unlink("m/g");
+	make_file("m/zz", "x");
+}
+
+static void remove_last(void)
+{
+	unlink("m/zz");
+}
+
+static void dir_compare_names_the_first_that_differs(void **state)
+{
+	assert_compared(NULL, NULL);
+	assert_compared(change_size, "'f' changed");
+	assert_compared(replace_inode, "'f' changed");
+	assert_compared(remove_it, "'f' changed while the directory was read: it is gone");
+	assert_compared(add_file, "'g' changed while the directory was read: it is new");
+	assert_compared(add_last_file, "'g' changed while the directory was read: it is gone");
+	assert_compared(remove_last, "'zz' changed while the directory was read: it is gone");
+}
+
 static void dir_clear_takes_a_zeroed_struct(void **state)
 {
 	struct oci_dir dir = {0};
@@ -257,6 +340,9 @@ int main(void)
 		TEST(dir_obeys_include_and_exclude),
 		TEST(dir_refuses_to_open_a_file_that_is_another),
 		TEST(dir_sees_that_a_file_changed_while_it_was_read),
+		TEST(dir_takes_only_what_it_is_told),
+		TEST(dir_does_not_take_a_link_for_a_change),
+		TEST(dir_compare_names_the_first_that_differs),
 		TEST(dir_clear_takes_a_zeroed_struct),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
