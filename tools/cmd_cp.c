@@ -296,9 +296,7 @@ static const struct opt_operand operands[] = {
 
 static const struct opt_group groups[] = {
 	{.title = "Options", .opts = opts},
-	REGISTRY_GROUP(struct cp_flags, registry),
-	SRC_REGISTRY_GROUP(struct cp_flags, src),
-	DEST_REGISTRY_GROUP(struct cp_flags, dest),
+	TWO_REGISTRIES_GROUP(struct cp_flags, registry, src, dest),
 	UPLOAD_GROUP(struct cp_flags, upload),
 	OUTPUT_GROUP(struct cp_flags, output),
 	{0},
@@ -325,8 +323,7 @@ const struct command cmd_cp = {
 	.operands = operands,
 	.groups = groups,
 	.examples = examples,
-	.exits = COMMAND_EXITS(OCI_E_NOT_FOUND, OCI_E_AUTH, OCI_E_DIGEST, OCI_E_FORMAT, OCI_E_UNSUPPORTED, OCI_E_SOURCE,
-		OCI_E_NETWORK, OCI_E_RATE, OCI_E_TLS, OCI_E_NOSPACE, OCI_E_PERM, OCI_E_IO, OCI_E_EXISTS),
+	.exits = COMMAND_EXITS(EXITS_CONTENT, OCI_E_SOURCE, EXITS_NETWORK, EXITS_WRITE, OCI_E_EXISTS),
 	.flags_size = sizeof(struct cp_flags),
 	.run = run,
 };

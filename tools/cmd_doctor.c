@@ -140,9 +140,7 @@ const struct command cmd_doctor = {
 	.operands = operands,
 	.groups = groups,
 	.examples = examples,
-	.exits = COMMAND_EXITS(OCI_E_NOT_FOUND, OCI_E_AUTH, OCI_E_DIGEST, OCI_E_FORMAT, OCI_E_UNSUPPORTED,
-		OCI_E_NETWORK, OCI_E_RATE, OCI_E_TLS, OCI_E_NOSPACE, OCI_E_PERM, OCI_E_IO, OCI_E_OCCUPIED,
-		OCI_E_DAMAGED),
+	.exits = COMMAND_EXITS(EXITS_CONTENT, EXITS_NETWORK, EXITS_WRITE, OCI_E_OCCUPIED, OCI_E_DAMAGED),
 	.flags_size = sizeof(struct doctor_flags),
 	.run = run,
 };

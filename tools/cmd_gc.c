@@ -156,7 +156,7 @@ const struct command cmd_gc = {
 	.operands = operands,
 	.groups = groups,
 	.examples = examples,
-	.exits = COMMAND_EXITS(OCI_E_NOT_FOUND, OCI_E_NOSPACE, OCI_E_PERM, OCI_E_IO, OCI_E_PARTIAL),
+	.exits = COMMAND_EXITS(OCI_E_NOT_FOUND, EXITS_WRITE, OCI_E_PARTIAL),
 	.flags_size = sizeof(struct gc_flags),
 	.run = run,
 };

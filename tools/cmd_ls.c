@@ -109,8 +109,7 @@ const struct command cmd_ls = {
 	.operands = operands,
 	.groups = groups,
 	.examples = examples,
-	.exits = COMMAND_EXITS(OCI_E_NOT_FOUND, OCI_E_AUTH, OCI_E_DIGEST, OCI_E_FORMAT, OCI_E_UNSUPPORTED,
-		OCI_E_NETWORK, OCI_E_RATE, OCI_E_TLS, OCI_E_PERM, OCI_E_IO),
+	.exits = COMMAND_EXITS(EXITS_CONTENT, EXITS_NETWORK, OCI_E_PERM, OCI_E_IO),
 	.flags_size = sizeof(struct ls_flags),
 	.run = run,
 };

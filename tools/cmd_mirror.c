@@ -317,9 +317,7 @@ static const struct opt_operand operands[] = {
 static const struct opt_group groups[] = {
 	{.title = "Options", .opts = opts},
 	{.title = "Options for the rule of SRC and DST", .opts = rule_opts},
-	REGISTRY_GROUP(struct mirror_flags, registry),
-	SRC_REGISTRY_GROUP(struct mirror_flags, src),
-	DEST_REGISTRY_GROUP(struct mirror_flags, dest),
+	TWO_REGISTRIES_GROUP(struct mirror_flags, registry, src, dest),
 	UPLOAD_GROUP(struct mirror_flags, upload),
 	OUTPUT_GROUP(struct mirror_flags, output),
 	{0},
@@ -344,8 +342,8 @@ const struct command cmd_mirror = {
 	.operands = operands,
 	.groups = groups,
 	.examples = examples,
-	.exits = COMMAND_EXITS(OCI_E_NOT_FOUND, OCI_E_AUTH, OCI_E_POLICY, OCI_E_DIGEST, OCI_E_FORMAT, OCI_E_UNSUPPORTED,
-		OCI_E_SOURCE, OCI_E_NETWORK, OCI_E_RATE, OCI_E_TLS, OCI_E_NOSPACE, OCI_E_PERM, OCI_E_IO, OCI_E_PARTIAL),
+	.exits = COMMAND_EXITS(OCI_E_NOT_FOUND, OCI_E_AUTH, OCI_E_POLICY, OCI_E_DIGEST, OCI_E_FORMAT,
+		OCI_E_UNSUPPORTED, OCI_E_SOURCE, EXITS_NETWORK, EXITS_WRITE, OCI_E_PARTIAL),
 	.flags_size = sizeof(struct mirror_flags),
 	.run = run,
 };

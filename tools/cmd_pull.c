@@ -207,9 +207,8 @@ const struct command cmd_pull = {
 	.operands = operands,
 	.groups = groups,
 	.examples = examples,
-	.exits = COMMAND_EXITS(OCI_E_NOT_FOUND, OCI_E_AUTH, OCI_E_DIGEST, OCI_E_FORMAT, OCI_E_UNSUPPORTED, OCI_E_SOURCE,
-		OCI_E_NETWORK, OCI_E_RATE, OCI_E_TLS, OCI_E_NOSPACE, OCI_E_PERM, OCI_E_IO, OCI_E_OCCUPIED, OCI_E_TIMEOUT,
-		OCI_E_PARTIAL),
+	.exits = COMMAND_EXITS(EXITS_CONTENT, OCI_E_SOURCE, EXITS_NETWORK, EXITS_WRITE, OCI_E_OCCUPIED,
+		OCI_E_TIMEOUT, OCI_E_PARTIAL),
 	.flags_size = sizeof(struct pull_flags),
 	.run = run,
 };

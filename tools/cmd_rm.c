@@ -142,8 +142,8 @@ const struct command cmd_rm = {
 	.operands = operands,
 	.groups = groups,
 	.examples = examples,
-	.exits = COMMAND_EXITS(OCI_E_NOT_FOUND, OCI_E_AUTH, OCI_E_FORMAT, OCI_E_UNSUPPORTED, OCI_E_NETWORK, OCI_E_RATE,
-		OCI_E_TLS, OCI_E_PERM, OCI_E_PARTIAL),
+	.exits = COMMAND_EXITS(OCI_E_NOT_FOUND, OCI_E_AUTH, OCI_E_FORMAT, OCI_E_UNSUPPORTED, EXITS_NETWORK,
+		OCI_E_PERM, OCI_E_PARTIAL),
 	.flags_size = sizeof(struct rm_flags),
 	.run = run,
 };

@@ -46,6 +46,10 @@ struct command {
 };
 
 #define COMMAND_EXITS(...) ((const int[]){__VA_ARGS__, 0})
+/* Runs of them that come together, each in the order of the numbers. */
+#define EXITS_CONTENT OCI_E_NOT_FOUND, OCI_E_AUTH, OCI_E_DIGEST, OCI_E_FORMAT, OCI_E_UNSUPPORTED
+#define EXITS_NETWORK OCI_E_NETWORK, OCI_E_RATE, OCI_E_TLS
+#define EXITS_WRITE OCI_E_NOSPACE, OCI_E_PERM, OCI_E_IO
 
 /* It has a name of its own (main.c). */
 extern const struct command cmd_storage_initializer;

@@ -47,6 +47,9 @@ extern const struct opt registry_opts[], transfer_opts[];
 #define DEST_REGISTRY_GROUP(s, f) \
 	{.title = "Destination registry options", .prefix = "dest-", .opts = registry_opts, \
 		.field = offsetof(s, f)}
+/* All three. */
+#define TWO_REGISTRIES_GROUP(s, both, src, dest) \
+	REGISTRY_GROUP(s, both), SRC_REGISTRY_GROUP(s, src), DEST_REGISTRY_GROUP(s, dest)
 
 /* For verbs that write to a registry. */
 struct upload_flags {
