@@ -137,7 +137,7 @@ const struct command cmd_repair = {
 	.operands = operands,
 	.groups = groups,
 	.examples = examples,
-	.exits = COMMAND_EXITS(EXITS_CONTENT, EXITS_NETWORK, EXITS_WRITE, OCI_E_BUSY),
+	.exits = COMMAND_EXITS(EXITS_CONTENT, OCI_E_SOURCE, EXITS_NETWORK, EXITS_WRITE, OCI_E_BUSY),
 	.flags_size = sizeof(struct repair_flags),
 	.run = run,
 };
