@@ -18,12 +18,17 @@ uint64_t oci_clock_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+int64_t oci_clock_stamp_ns(const struct timespec *stamp)
+{
+	return (int64_t)((uint64_t)stamp->tv_sec * 1000000000u + (uint64_t)stamp->tv_nsec);
+}
+
 int64_t oci_clock_wall_ns(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	return oci_clock_stamp_ns(&now);
 }
 
 void oci_clock_sleep_ms(uint64_t wait_ms)

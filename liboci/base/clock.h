@@ -9,6 +9,8 @@
 
 uint64_t oci_clock_ms(void); /* monotonic */
 int64_t oci_clock_wall_ns(void); /* since 1970, as files are stamped */
+/* The same of a stamp of a file; one of a far century wraps around. */
+int64_t oci_clock_stamp_ns(const struct timespec *stamp);
 void oci_clock_sleep_ms(uint64_t wait_ms); /* signals do not shorten it */
 
 /* "2026-01-02T03:04:05Z", kept within the years 0000 and 9999; `out` holds OCI_CLOCK_TEXT_MAX bytes. */

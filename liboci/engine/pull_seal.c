@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/workers.h"
 
@@ -81,7 +82,7 @@ static int seal_file(struct oci_worker *worker, size_t i, struct oci_error *err)
 	}
 	if (fstat(fd, &st) < 0)
 		return oci_fail_sys(err, errno, OCI_E_IO, "file '%s'", file->file->path);
-	s->mtimes_ns[i] = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	s->mtimes_ns[i] = oci_clock_stamp_ns(&st.st_mtim);
 	oci_event_done(s->tree->options->observer, file->file->path, file->file->size_bytes,
 		file->state == OCI_PLAN_WANTED ? "landed" : file->state == OCI_PLAN_LINKED ? "linked" : "kept");
 	return 0;

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "core/json.h"
 
@@ -157,7 +158,7 @@ static int64_t ctime_of(int dir, const char *name)
 
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
-	return (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec;
+	return oci_clock_stamp_ns(&st.st_ctim);
 }
 
 int oci_record_read(int dir, const char *name, struct oci_record *ret, struct oci_error *err)
@@ -225,6 +226,5 @@ bool oci_record_holds(int dir, const struct oci_listing_file *file)
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != file->size_bytes)
 		return false;
 	/* Of a file system without times for its files the record has none. */
-	return file->mtime_ns == 0 ||
-		file->mtime_ns == (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	return file->mtime_ns == 0 || file->mtime_ns == oci_clock_stamp_ns(&st.st_mtim);
 }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 
 #define PREALLOCATE_FROM OCI_MIB
@@ -80,7 +81,7 @@ static int seal(struct unpack_file *file, struct oci_listing_file *listed, struc
 		return oci_fail_sys(err, errno, OCI_E_IO, "file '%s'", file->path);
 	if (oci_fs_sync(file->fd, err) < 0)
 		return oci_wrap(err, "file '%s'", file->path);
-	listed->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	listed->mtime_ns = oci_clock_stamp_ns(&st.st_mtim);
 	return 0;
 }
 

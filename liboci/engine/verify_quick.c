@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "engine/record.h"
 
@@ -33,7 +34,7 @@ static bool was_touched(const struct quick *q, const struct oci_listing_file *fi
 
 	if (file->link || fd < 0 || fstat(fd, &st) < 0)
 		return false;
-	return (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec > q->record->put_ns;
+	return oci_clock_stamp_ns(&st.st_ctim) > q->record->put_ns;
 }
 
 static int look_at(struct quick *q, size_t i, struct oci_error *err)

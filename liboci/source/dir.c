@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "source/resolve.h"
 
@@ -192,20 +193,14 @@ static int check_name(const char *path, struct oci_error *err)
 	return 0;
 }
 
-/* Wrap-around beats undefined behaviour for a time in a far century. */
-static int64_t nanoseconds(const struct timespec *t)
-{
-	return (int64_t)((uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_nsec);
-}
-
 static void describe(const struct stat *st, struct oci_dir_file *ret)
 {
 	ret->size_bytes = (uint64_t)st->st_size;
 	ret->dev = st->st_dev;
 	ret->ino = st->st_ino;
 	ret->nlink = st->st_nlink;
-	ret->mtime_ns = nanoseconds(&st->st_mtim);
-	ret->ctime_ns = nanoseconds(&st->st_ctim);
+	ret->mtime_ns = oci_clock_stamp_ns(&st->st_mtim);
+	ret->ctime_ns = oci_clock_stamp_ns(&st->st_ctim);
 }
 
 /* Open the file at `at`, below the boundary and free of links. Never blocks,

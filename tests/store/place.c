@@ -15,9 +15,18 @@
 
 static const char *kind;
 
-void set_kind(const char *name)
+int choose_kind(int argc, char **argv)
 {
-	kind = name;
+	if (argc != 2) {
+		fprintf(stderr, "usage: %s memory|layout|archive|bundle|registry\n", argv[0]);
+		return 2;
+	}
+	kind = argv[1];
+	if (strcmp(kind, "registry") == 0 && !getenv("STORE_REGISTRY")) {
+		fprintf(stderr, "STORE_REGISTRY is not set\n");
+		return 77;
+	}
+	return 0;
 }
 
 static bool is_memory(void)

@@ -22,8 +22,10 @@ struct place {
 	struct oci_error err;
 };
 
-/* "memory", "layout", "archive", "bundle" or "registry"; before the tests. */
-void set_kind(const char *name);
+/* A suite runs over the kind that argv[1] names: "memory", "layout", "archive", "bundle" or
+ * "registry". 0, or the exit code of a main that cannot begin. */
+int choose_kind(int argc, char **argv);
+#define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 int setup(void **state); /* *state is a place whose store is open for writing */
 int teardown(void **state);
 

@@ -73,23 +73,13 @@ static void content_that_proves_to_be_other_is_refused(void **state)
 	free(c.data);
 }
 
-#define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		T(content_may_bring_its_digest_at_its_end),
 		T(content_that_proves_to_be_other_is_refused),
 	};
+	int rc = choose_kind(argc, argv);
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: %s memory|layout|archive|bundle|registry\n", argv[0]);
-		return 2;
-	}
-	set_kind(argv[1]);
-	if (strcmp(argv[1], "registry") == 0 && !getenv("STORE_REGISTRY")) {
-		fprintf(stderr, "STORE_REGISTRY is not set\n");
-		return 77;
-	}
-	return cmocka_run_group_tests_name(argv[1], tests, NULL, NULL);
+	return rc ? rc : cmocka_run_group_tests_name(argv[1], tests, NULL, NULL);
 }

@@ -455,8 +455,6 @@ static void referrers_are_added_to_those_that_are_known(void **state)
 	assert_int_equal(all.manifest_count, 3);
 }
 
-#define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -485,15 +483,7 @@ int main(int argc, char **argv)
 		T(referrers_are_added_to_those_that_are_known),
 		T(blobs_are_written_in_parallel),
 	};
+	int rc = choose_kind(argc, argv);
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: %s memory|layout|archive|bundle|registry\n", argv[0]);
-		return 2;
-	}
-	set_kind(argv[1]);
-	if (strcmp(argv[1], "registry") == 0 && !getenv("STORE_REGISTRY")) {
-		fprintf(stderr, "STORE_REGISTRY is not set\n");
-		return 77;
-	}
-	return cmocka_run_group_tests_name(argv[1], tests, NULL, NULL);
+	return rc ? rc : cmocka_run_group_tests_name(argv[1], tests, NULL, NULL);
 }

@@ -171,6 +171,16 @@ static void parse_refuses_what_is_no_time(void **state)
 	}
 }
 
+static void stamps_are_nanoseconds_since_1970_and_before(void **state)
+{
+	const struct timespec later = {.tv_sec = 12, .tv_nsec = 345}, before = {.tv_sec = -1, .tv_nsec = 999999999},
+			      far = {.tv_sec = INT64_MAX};
+
+	assert_int_equal(oci_clock_stamp_ns(&later), 12000000345);
+	assert_int_equal(oci_clock_stamp_ns(&before), -1);
+	assert_int_equal(oci_clock_stamp_ns(&far), -1000000000);
+}
+
 static void parse_reads_back_what_format_writes(void **state)
 {
 	for (time_t when = -62167219200; when < 253402300799; when += 86400LL * 97 + 3607) {
@@ -195,6 +205,7 @@ int main(void)
 		cmocka_unit_test(parse_reads_every_form),
 		cmocka_unit_test(parse_refuses_what_is_no_time),
 		cmocka_unit_test(parse_reads_back_what_format_writes),
+		cmocka_unit_test(stamps_are_nanoseconds_since_1970_and_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
