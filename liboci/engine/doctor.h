@@ -12,7 +12,8 @@
  * temporary files (base/temp.h: regular files and one link, never a directory,
  * for a model server may be scanning it); what lies there. The image, when one
  * is named: the way to its registry step by step, the manifest, one byte of a
- * layer by range, and whether there is room. This process: memory and processors.
+ * layer by range, and whether there is room. Of a plain directory its files.
+ * This process: memory and processors.
  *
  * Nothing but the temporaries is written, and they are removed. A quota is seen
  * when it is used up: the temporaries take 1 MiB.

@@ -22,7 +22,7 @@ struct doctor {
 	bool has_tree;
 	struct oci_wait_report tree; /* what lies at DEST, whole */
 	struct oci_image image;
-	bool has_image;
+	bool has_image;              /* or a directory: what it needs is known */
 	bool needs_more;             /* compressed layers: the need is known from below only */
 	uint64_t need_bytes, need_files;
 };

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "http/client.h"
 #include "http/dial.h"
+#include "source/dir.h"
 #include "store/ops.h"
 
 #define DIAL_MS 10000
@@ -199,6 +200,26 @@ static void check_image(struct doctor *d, bool registry, bool tls)
 		check_range(d, store);
 }
 
+/* Looked over, not read: which files it has, and that they may be opened. */
+static void check_directory(struct doctor *d)
+{
+	const char *path = d->options->from->path;
+	struct oci_dir dir = {0};
+	struct oci_error why = {0};
+	char size[OCI_STR_SIZE_MAX];
+
+	d->has_image = oci_dir_scan(path, NULL, &dir, &why) == 0;
+	if (!d->has_image) {
+		doctor_fail(d, why.code, "source", "see its path, its links and who may read it", "%s", why.text);
+		return;
+	}
+	for (size_t i = 0; i < dir.count; i++)
+		d->need_bytes += dir.files[i].size_bytes;
+	d->need_files = dir.count;
+	doctor_ok(d, "source", "'%s': %zu files, %s", path, dir.count, oci_str_size(d->need_bytes, size));
+	oci_dir_clear(&dir);
+}
+
 void doctor_source(struct doctor *d)
 {
 	const struct oci_reference *ref = d->options->from;
@@ -206,7 +227,9 @@ void doctor_source(struct doctor *d)
 
 	if (!ref)
 		return;
-	if (ref->transport != OCI_TRANSPORT_REGISTRY)
+	if (ref->transport == OCI_TRANSPORT_DIR)
+		check_directory(d);
+	else if (ref->transport != OCI_TRANSPORT_REGISTRY)
 		check_image(d, false, false);
 	else if (check_way(d, oci_http_known_as(ref->host), &tls))
 		check_image(d, true, tls);

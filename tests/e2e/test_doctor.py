@@ -128,6 +128,15 @@ def test_a_tree_that_was_changed(tmp_path, packed):
     doctor(tool.DAMAGED, tmp_path / "model")
 
 
+def test_a_directory_as_what_is_pulled(tmp_path, own_model):
+    checks = doctor(0, tmp_path / "new", f"dir:{own_model}")
+    assert str(len([p for p in own_model.rglob("*") if p.is_file()])) + " files" in checks["source"]["finding"]
+    assert "needed" in checks["space"]["finding"]
+    (own_model / "out.bin").symlink_to("/etc/hostname")
+    assert "out.bin" in doctor(tool.SOURCE, tmp_path / "new", f"dir:{own_model}")["source"]["finding"]
+    doctor(tool.NOT_FOUND, tmp_path / "new", f"dir:{tmp_path}/none")
+
+
 def test_files_of_others_are_in_the_way(tmp_path, packed):
     (tmp_path / "notes").write_text("mine")
     assert "notes" in doctor(tool.NOT_OURS, tmp_path, f"oci:{packed}:v1")["model"]["finding"]

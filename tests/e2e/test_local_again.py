@@ -235,3 +235,45 @@ def test_two_at_once_make_one_tree(shards, out):
     assert [code for *_, code in ended] == [0, 0], ended
     trees.assert_same(shards, out)
     assert is_clean(out)
+
+
+# a file system that shares extents
+
+
+@pytest.fixture
+def sharing(tmp_path):
+    """A file system on which two files may have the same blocks, with a place in it."""
+    image, root = tmp_path / "image", tmp_path / "sharing"
+    maker = next(([found, *flags] for name, *flags in (("mkfs.xfs", "-q", "-m", "reflink=1"), ("mkfs.btrfs", "-q"))
+                  if (found := shutil.which(name))), None)
+    if not maker:
+        pytest.skip("absent: mkfs.xfs or mkfs.btrfs")
+    with open(image, "wb") as file:
+        file.truncate(512 * MIB)
+    subprocess.run([*maker, image], check=True)
+    root.mkdir()
+    if subprocess.run(["mount", "-o", "loop", image, root], capture_output=True).returncode:
+        pytest.skip("absent: the right to mount such a file system")
+    yield root
+    subprocess.run(["umount", "-l", root], check=True)
+
+
+def used_bytes(root) -> int:
+    os.sync()
+    found = os.statvfs(root)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize
+
+
+def test_files_are_cloned_and_proven_where_extents_are_shared(sharing, shards):
+    tree, cache = shutil.copytree(shards, sharing / "tree"), sharing / "hub/models--a--b"
+    models.write(cache, {"blobs/w": (shards / "a.bin").read_bytes(), "snapshots/r/config.json": "{}"})
+    (cache / "snapshots/r/w.bin").symlink_to("../../blobs/w")
+    before = used_bytes(sharing)
+    for source, name in ((tree, "plain"), (cache / "snapshots/r", "linked")):
+        report = tool.ok("pull", "--json", "--no-link", f"dir:{source}", sharing / name).json
+        assert report["bytesReused"] >= 3 * BLOCK and report["bytesFetched"] < MIB
+        trees.assert_same(source, sharing / name)
+        tool.ok("verify", "--full", sharing / name)
+    assert used_bytes(sharing) - before < 2 * BLOCK
+    models.flip(tree / "a.bin", 5)  # the copy is a copy
+    tool.ok("verify", "--full", sharing / "plain")
