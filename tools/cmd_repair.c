@@ -95,7 +95,7 @@ static int run(const struct invocation *inv, struct oci_error *err)
 	if (parse_source(flags, &record, &ref, err) < 0 || common_store_options(inv, &flags->registry, &store, err) < 0)
 		return -1;
 	options.root = record.part;
-	if (record.partial)
+	if (record.partial || ref.transport == OCI_TRANSPORT_DIR)
 		options.filter.only = &record.listing;
 	if (oci_pull(&options, &report, err) < 0)
 		return -1;

@@ -115,6 +115,16 @@ static int name_source(const struct pull_tree *t, struct oci_buf *out, struct oc
 	return oci_reference_format(&ref, out, err);
 }
 
+/* A repair takes what is listed from a directory that may have more by now. */
+static bool is_partial(const struct pull_tree *t)
+{
+	const struct oci_filter *filter = &t->options->filter;
+
+	if (t->dir && filter->only)
+		return t->place.has_record && t->place.records[0].partial;
+	return !oci_filter_is_empty(filter);
+}
+
 static int fill_record(const struct pull_tree *t, struct oci_record *record, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf text;
@@ -122,7 +132,7 @@ static int fill_record(const struct pull_tree *t, struct oci_record *record, str
 	oci_buf_init(&text, 64 * OCI_KIB);
 	record->root = t->root.digest;
 	record->manifest = t->image.descriptor.digest;
-	record->partial = !oci_filter_is_empty(&t->options->filter);
+	record->partial = is_partial(t);
 	if (name_source(t, &text, err) < 0 ||
 		oci_str_set(&record->reference, oci_buf_text(&text), err) < 0)
 		return -1;

@@ -56,8 +56,10 @@ class Case:
         put_back(self.template, self.dest)
         ran = self.pull(act=act, at=at)
         age(self.dest.parent)
-        what = f"{self.mode.name}, {act} {ran.calls[at - 1] if len(ran.calls) >= at else 'nothing'}"
-        assert ran.result.code == (-signal.SIGKILL if len(ran.calls) >= at else tool.OK), f"{what}: {brief(ran.result)}"
+        reached = len(ran.calls) >= at
+        what = f"{self.mode.name}, {act} {ran.calls[at - 1] if reached else 'nothing'}"
+        # Killed on one thread, another may not have come to write down the call before.
+        assert ran.result.code in (-signal.SIGKILL, *[tool.OK] * (not reached)), f"{what}: {brief(ran.result)}"
         self.check([self.mode.eye(self.dest)], f"{what}: who came then")
         self.finish(what)
 

@@ -120,10 +120,20 @@ def test_repair_takes_from_the_directory_what_is_damaged(shards, out):
     trees.assert_same(shards, out)
 
 
+def test_repair_takes_no_notice_of_what_the_directory_has_besides(shards, out):
+    tool.ok("pull", f"dir:{shards}", out)
+    models.flip(out / "b.bin", 5)
+    (shards / "more.bin").write_bytes(b"more")
+    tool.ok("repair", out)
+    tool.ok("verify", "--full", out)
+    assert "more.bin" not in trees.tree(out) and '"partial":false' in (out / trees.RECORD).read_text()
+
+
 def test_repair_of_a_part_takes_that_part(own_model, out):
     tool.ok("pull", f"dir:{own_model}", out, "--include", "*.json")
     (out / "config.json").write_text("damaged")
     tool.ok("repair", out)
+    assert '"partial":true' in (out / trees.RECORD).read_text()
     tool.ok("verify", "--full", out)
     assert set(trees.tree(out)) == {n for n in trees.tree(own_model) if n.endswith(".json")}
 
@@ -228,6 +238,18 @@ def test_a_directory_that_changes_meanwhile_is_not_published(tmp_path, shards, o
     trees.assert_same(shards, out)
 
 
+def test_a_terminated_run_says_so_and_the_next_goes_on(tmp_path, shards, out):
+    at = landing(calls_of(shards, out, tmp_path))
+    sleeper = crashes.start(*pull(shards, out), root=tmp_path, act="stop-before", at=at + 5)
+    assert os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT).si_status == signal.SIGSTOP
+    sleeper.send_signal(signal.SIGTERM)
+    sleeper.send_signal(signal.SIGCONT)
+    _, err = sleeper.communicate(timeout=60)
+    assert sleeper.returncode == 128 + signal.SIGTERM and not out.exists(), err
+    assert tool.ok(*pull(shards, out, "--json"), binary_path=tool.release_binary()).json["bytesReused"] > 0
+    trees.assert_same(shards, out)
+
+
 def test_two_at_once_make_one_tree(shards, out):
     both = [subprocess.Popen([tool.release_binary(), "pull", "-q", f"dir:{shards}", out], env=tool.clean_env(None),
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
@@ -260,8 +282,7 @@ def sharing(tmp_path):
 
 def used_bytes(root) -> int:
     os.sync()
-    found = os.statvfs(root)
-    return (found.f_blocks - found.f_bfree) * found.f_frsize
+    return shutil.disk_usage(root).used
 
 
 def test_files_are_cloned_and_proven_where_extents_are_shared(sharing, shards):
