@@ -132,6 +132,38 @@ int oci_stage_open(int parent, const char *name, const struct oci_digest *manife
 	return 0;
 }
 
+bool oci_stage_has_dir(const struct oci_stage *flat)
+{
+	char name[OCI_STAGE_NAME_MAX];
+	struct stat st;
+
+	dir_name(flat, name);
+	return fstatat(flat->parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+struct held {
+	const struct oci_stage *stage;
+	uint64_t bytes;
+};
+
+static int add_held(void *ctx, const char *path, const struct stat *st, struct oci_error *err)
+{
+	struct held *held = ctx;
+	bool mine = !held->stage->flat || oci_str_starts(path, held->stage->prefix);
+
+	if (mine && S_ISREG(st->st_mode))
+		held->bytes += (uint64_t)st->st_blocks * 512; /* what st_blocks counts, whatever the file system */
+	return held->stage->flat; /* 1: do not go down */
+}
+
+uint64_t oci_stage_held_bytes(const struct oci_stage *stage)
+{
+	struct held held = {.stage = stage};
+
+	(void)oci_fs_walk(stage->fd, add_held, &held, NULL);
+	return held.bytes;
+}
+
 /* What a sweep looks for. */
 struct sweep {
 	int parent;

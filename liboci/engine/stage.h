@@ -48,6 +48,10 @@ int oci_stage_open(int parent, const char *name, const struct oci_digest *manife
 	struct oci_error *err);
 /* Give "tree" its private name, within stage->fd. */
 int oci_stage_claim_tree(const struct oci_stage *stage, char ret[OCI_STAGE_NAME_MAX], struct oci_error *err);
+/* Is there a staging directory, too, with the prefix of this flat stage? */
+bool oci_stage_has_dir(const struct oci_stage *flat);
+/* What its files take on the volume. */
+uint64_t oci_stage_held_bytes(const struct oci_stage *stage);
 /* Is there state of a destination, besides the old tree of a swap? */
 bool oci_stage_any(int parent, const char *name);
 /* Remove it with all that it holds. */
