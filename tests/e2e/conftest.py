@@ -18,6 +18,7 @@ import models
 import pods as kube
 import servers
 import tool
+from cutter import Cutter
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background: what we start would ignore it, too
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -110,6 +111,14 @@ def home(tmp_path):
     """The environment of a user with an empty home."""
     (tmp_path / "home").mkdir()
     return {"HOME": str(tmp_path / "home"), "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+
+
+@pytest.fixture
+def way(registry):
+    """A proxy before the registry, which counts and holds what it answers."""
+    cutter = Cutter(registry.port, answers=True)
+    yield cutter
+    cutter.close()
 
 
 @pytest.fixture

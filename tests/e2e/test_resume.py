@@ -3,7 +3,6 @@ import os
 import random
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 import models
 import tool
 import trees
-from cutter import Cutter
+from cutter import end_at
 
 MIB = 2**20
 BLOCK = 4 * MIB
@@ -29,32 +28,9 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture
-def way(registry):
-    cutter = Cutter(registry.port, answers=True)
-    yield cutter
-    cutter.close()
-
-
-@pytest.fixture
 def stored(registry, repo, weights) -> str:
     tool.ok("pack", weights, f"{repo}:v1")
     return f"{repo.split('/', 1)[1]}:v1"
-
-
-def end_at(way: Cutter, bytes_: float, number: signal.Signals, *args) -> tuple[int, str]:
-    """Runs until so many bytes have come in all, then signals."""
-    way.hold(lambda _: way.received >= bytes_)
-    process = subprocess.Popen([tool.binary(), *map(str, args)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                               text=True, env=tool.clean_env(None))
-    assert way.held.wait(timeout=60), process.communicate()
-    time.sleep(0.3)  # what has come is written
-    process.send_signal(number)
-    begin = time.monotonic()
-    _, err = process.communicate(timeout=30)
-    assert number != signal.SIGTERM or time.monotonic() - begin < 10
-    way.release()
-    way.settle()
-    return process.returncode, err
 
 
 @pytest.mark.parametrize("in_place", [False, True])
