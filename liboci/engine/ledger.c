@@ -241,7 +241,9 @@ static int start(const struct oci_ledger_key *key, const struct oci_unpack_optio
 	char room[OCI_STAGE_NAME_MAX];
 	const char *name = name_of(key, options, room);
 
-	oci_cleanup_close(&ledger->fd);
+	oci_drop_fd(&ledger->fd);
+	if (options->may && options->may(options->ctx, err) < 0)
+		return -1;
 	if (oci_fs_write_file(key->stage->fd, name, text->data, len, 0600, ledger->pointed > 0, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_DEST);
 	ledger->fd = oci_fs_open_beneath(key->stage->fd, name, O_WRONLY | O_APPEND, 0, err);
@@ -309,7 +311,7 @@ int oci_ledger_open(const struct oci_ledger_key *key, const struct oci_unpack_op
 
 void oci_ledger_close(struct oci_ledger *ledger)
 {
-	oci_cleanup_close(&ledger->fd);
+	oci_drop_fd(&ledger->fd);
 	oci_buf_clear(&ledger->text);
 	ledger_begun_clear(&ledger->begun);
 	*ledger = OCI_LEDGER_NONE;

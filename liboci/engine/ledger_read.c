@@ -154,7 +154,7 @@ static bool open_part(struct check *c, const struct line *line)
 	const char *name = oci_unpack_part_name(c->key->stage, number, room);
 	struct stat st;
 
-	oci_cleanup_close(&c->fd);
+	oci_drop_fd(&c->fd);
 	c->fd = oci_fs_open_beneath(c->key->stage->fd, name, O_RDONLY | O_NONBLOCK, 0, NULL);
 	if (c->fd < 0) {
 		take_back(c, line->path, name);
@@ -217,7 +217,7 @@ static int prove_file(struct check *c, const struct line *line, bool *right, str
 	oci_hash_final(&c->hash, &digest);
 	*right = oci_digest_equal(&digest, &line->digest) && fstat(c->fd, &st) == 0 &&
 		(uint64_t)st.st_size == line->size_bytes;
-	oci_cleanup_close(&c->fd);
+	oci_drop_fd(&c->fd);
 	return 0;
 }
 
@@ -360,7 +360,7 @@ int ledger_read(const struct oci_ledger_key *key, const struct oci_unpack_option
 	if (!chunk)
 		return oci_fail_nomem(err);
 	rc = prove_lines(&c, text, len, err);
-	oci_cleanup_close(&c.fd);
+	oci_drop_fd(&c.fd);
 	if (rc < 0)
 		return -1;
 	*good = c.good;

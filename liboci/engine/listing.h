@@ -16,6 +16,7 @@
 /* Which staged part holds a file (engine/unpack.h). */
 struct oci_listing_part {
 	uint32_t layer, number;
+	bool linked; /* by a hard link: the part's own place is elsewhere */
 };
 
 struct oci_listing_file {

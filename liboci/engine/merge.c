@@ -129,6 +129,7 @@ static int take_hardlink(const struct merging *m, size_t i, const struct oci_unp
 	file->mode = from->mode;
 	file->digest = from->digest;
 	file->part = from->part;
+	file->part.linked = true;
 	return 0;
 }
 

@@ -57,6 +57,24 @@ static void report_unchanged(struct pull_tree *t)
 	t->report.bytes_kept = t->report.bytes_files;
 }
 
+/* the lease */
+
+static int may_write(void *ctx, struct oci_error *err)
+{
+	const struct pull_tree *t = ctx;
+
+	return oci_lease_check(t->lease, err);
+}
+
+/* What a writer that was taken for dead runs into is not the disk's fault. */
+static void blame_takeover(const struct pull_tree *t, struct oci_error *err)
+{
+	struct oci_error lost = {0};
+
+	if (err->code != OCI_E_CANCELLED && oci_lease_check(t->lease, &lost) < 0 && lost.code == OCI_E_BUSY)
+		*err = lost;
+}
+
 /* by streams */
 
 /* Parts that a run before has put in their places are found there. */
@@ -99,6 +117,8 @@ static int take_streams(struct pull_tree *t, struct oci_error *err)
 		.dest = t->options->dest,
 		.observer = t->options->observer,
 		.cancel = t->options->cancel,
+		.may = may_write,
+		.ctx = t,
 		.stage = &t->stage,
 		.tree = -1,
 		.dest_dir = -1};
@@ -134,23 +154,6 @@ static int fill_record(const struct pull_tree *t, struct oci_record *record, str
 	return strcmp(t->part, OCI_MODEL_ROOT) == 0 ? 0 : oci_str_set(&record->part, t->part, err);
 }
 
-static int may_publish(void *ctx, struct oci_error *err)
-{
-	const struct pull_tree *t = ctx;
-
-	return oci_lease_check(t->lease, err);
-}
-
-/* What a writer that was taken for dead runs into is not the disk's fault. */
-static int blame_takeover(const struct pull_tree *t, struct oci_error *err)
-{
-	struct oci_error lost = {0};
-
-	if (oci_lease_check(t->lease, &lost) < 0 && lost.code == OCI_E_BUSY && err)
-		*err = lost;
-	return -1;
-}
-
 static int publish(struct pull_tree *t, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_record_clear) struct oci_record record = {0};
@@ -158,7 +161,7 @@ static int publish(struct pull_tree *t, struct oci_error *err)
 		.stage = t->made.fd >= 0 ? &t->made : &t->stage,
 		.record = &record,
 		.parts = t->parts,
-		.may = may_publish,
+		.may = may_write,
 		.ctx = t,
 		.observer = t->options->observer};
 	int rc;
@@ -176,7 +179,7 @@ static int publish(struct pull_tree *t, struct oci_error *err)
 	t->holds_old = p.holds_old;
 	t->listing = record.listing;
 	record.listing = (struct oci_listing){0};
-	return rc < 0 ? blame_takeover(t, err) : 0;
+	return rc;
 }
 
 /* one tree */
@@ -218,11 +221,14 @@ static bool takes_blocks(const struct pull_tree *t)
 /* The staged rest stays where another run can use it. */
 static int give_up(const struct pull_tree *t, struct oci_error *err)
 {
-	bool useful = t->keep && err && err->code != OCI_E_FORMAT && err->code != OCI_E_UNSUPPORTED &&
-		err->code != OCI_E_DIGEST;
+	bool useful;
 
-	if (err && err->code == OCI_E_BUSY)
-		return -1; /* it is another writer's now */
+	if (!err)
+		return -1;
+	blame_takeover(t, err);
+	if (err->code == OCI_E_BUSY)
+		return -1; /* what is staged is another writer's now */
+	useful = t->keep && err->code != OCI_E_FORMAT && err->code != OCI_E_UNSUPPORTED && err->code != OCI_E_DIGEST;
 	if (!useful)
 		oci_stage_remove(&t->stage);
 	else

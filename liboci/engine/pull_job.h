@@ -15,6 +15,8 @@ struct pull_job {
 	const char *dest;                /* for messages */
 	const struct oci_observer *observer;
 	const atomic_int *cancel;
+	int (*may)(void *ctx, struct oci_error *err); /* engine/unpack.h */
+	void *ctx;
 	const struct oci_stage *stage;   /* flat; NULL: list only */
 	int tree, dest_dir;              /* where parts of a run before may lie (engine/ledger.h); -1: nowhere */
 	bool all_digests;                /* listing: also where a layer's digest would do */

@@ -14,21 +14,6 @@
 
 /* names */
 
-static int compare_parts(const void *a, const void *b)
-{
-	const struct oci_listing_file *x = *(const struct oci_listing_file *const *)a;
-	const struct oci_listing_file *y = *(const struct oci_listing_file *const *)b;
-
-	if (x->part.layer != y->part.layer)
-		return x->part.layer < y->part.layer ? -1 : 1;
-	if (x->part.number != y->part.number)
-		return x->part.number < y->part.number ? -1 : 1;
-	/* The file that the part is goes first, its hard links after it. */
-	if ((x->layer == OCI_LISTING_NO_LAYER) != (y->layer == OCI_LISTING_NO_LAYER))
-		return x->layer == OCI_LISTING_NO_LAYER ? 1 : -1;
-	return strcmp(x->path, y->path);
-}
-
 /* What was sealed must be what is there: a writer that was taken for dead may have made it anew. */
 static int check_part(const struct pull_tree *t, const struct oci_listing_file *file, const char *part,
 	struct oci_error *err)
@@ -57,17 +42,15 @@ static int link_part(const struct pull_tree *t, const char *part, size_t n, char
 	return 0;
 }
 
-static int name_part(struct pull_tree *t, const struct oci_listing_file *file, const struct oci_listing_file *before,
-	struct oci_error *err)
+static int name_part(struct pull_tree *t, size_t n, struct oci_error *err)
 {
-	size_t n = (size_t)(file - t->listing.files);
-	bool again = before && before->part.layer == file->part.layer && before->part.number == file->part.number;
+	const struct oci_listing_file *file = &t->listing.files[n];
 	char room[OCI_STAGE_NAME_MAX], link[OCI_STAGE_NAME_MAX];
 	const char *part = oci_unpack_part_name(&t->stage, file->part, room);
 
 	if (check_part(t, file, part, err) < 0)
 		return -1;
-	if (again || file->layer == OCI_LISTING_NO_LAYER) {
+	if (file->part.linked) {
 		if (link_part(t, part, n, link, err) < 0)
 			return oci_wrap(err, "file '%s'", file->path);
 		snprintf(room, sizeof room, "%s", link);
@@ -78,20 +61,14 @@ static int name_part(struct pull_tree *t, const struct oci_listing_file *file, c
 	return 0;
 }
 
+/* Hard links are made of the parts before any of these moves. */
 int pull_name_parts(struct pull_tree *t, struct oci_error *err)
 {
-	oci_autofree const struct oci_listing_file **files = calloc(t->listing.count + 1, sizeof *files);
-	size_t count = 0;
-
 	t->parts = calloc(t->listing.count + 1, sizeof *t->parts);
-	if (!files || !t->parts)
+	if (!t->parts)
 		return oci_fail_nomem(err);
 	for (size_t i = 0; i < t->listing.count; i++)
-		if (!t->listing.files[i].link)
-			files[count++] = &t->listing.files[i];
-	qsort(files, count, sizeof *files, compare_parts);
-	for (size_t i = 0; i < count; i++)
-		if (name_part(t, files[i], i > 0 ? files[i - 1] : NULL, err) < 0)
+		if (!t->listing.files[i].link && name_part(t, i, err) < 0)
 			return oci_fail_side(err, OCI_SIDE_DEST);
 	return 0;
 }
@@ -120,7 +97,7 @@ static int place(const struct pull_tree *t, size_t i, int tree, struct oci_error
 /* What a run before has put there is in the stage again. */
 static int empty_tree(struct oci_stage *stage, struct oci_error *err)
 {
-	oci_cleanup_close(&stage->tree);
+	oci_drop_fd(&stage->tree);
 	if (oci_fs_remove_tree(stage->fd, "tree", err) < 0 || oci_fs_mkdirs_beneath(stage->fd, "tree", 0775, err) < 0)
 		return -1;
 	stage->tree = oci_fs_open_dir_beneath(stage->fd, "tree", err);

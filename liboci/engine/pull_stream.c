@@ -150,6 +150,8 @@ struct oci_unpack_options pull_options(struct pull_job *p, size_t i, const atomi
 		.observer = p->observer,
 		.cancel = p->cancel,
 		.failed = failed,
+		.may = p->may,
+		.ctx = p->ctx,
 		.name_bytes = &p->name_bytes,
 	};
 }

@@ -56,6 +56,9 @@ struct oci_unpack_options {
 	const struct oci_observer *observer;
 	const atomic_int *cancel;
 	const atomic_bool *failed;     /* another worker failed; NULL: none */
+	/* Asked before what another run has staged goes: fails when we are no longer the writer. NULL: nobody asks. */
+	int (*may)(void *ctx, struct oci_error *err);
+	void *ctx;
 	atomic_ullong *name_bytes;     /* held for names, by all layers together; NULL: not bounded */
 };
 

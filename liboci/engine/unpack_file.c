@@ -25,12 +25,15 @@ static int preallocate(int fd, uint64_t size_bytes, struct oci_error *err)
 }
 
 /* One that another run has left goes: it may be linked elsewhere. */
-static int make_part(const struct oci_stage *stage, const char *name, struct oci_error *err)
+static int make_part(const struct oci_unpack_options *options, const char *name, struct oci_error *err)
 {
+	const struct oci_stage *stage = options->stage;
 	struct oci_error why = {0};
 	int fd = oci_fs_open_beneath(stage->fd, name, O_RDWR | O_CREAT | O_EXCL, 0600, &why);
 
 	if (fd < 0 && why.sys == EEXIST) {
+		if (options->may && options->may(options->ctx, err) < 0)
+			return -1;
 		if (unlinkat(stage->fd, name, 0) < 0)
 			return oci_fs_fail(err, errno, "remove", name);
 		return oci_fs_open_beneath(stage->fd, name, O_RDWR | O_CREAT | O_EXCL, 0600, err);
@@ -74,7 +77,7 @@ int unpack_file_begin(struct unpack_file *file, const struct oci_unpack_options 
 		oci_hash_init(&file->hash, OCI_SHA256);
 	if (!options->stage)
 		return 0;
-	file->fd = make_part(options->stage, oci_unpack_part_name(options->stage, file->part, room), err);
+	file->fd = make_part(options, oci_unpack_part_name(options->stage, file->part, room), err);
 	return file->fd < 0 || preallocate(file->fd, file->size_bytes, err) < 0 ? wrap(file, err) : 0;
 }
 

@@ -232,6 +232,12 @@ def two_refs(tmp_path_factory, two_versions) -> tuple[str, str]:
     return crashes.pack_versions(two_versions, f"oci:{tmp_path_factory.mktemp('refs')}/l")
 
 
+@pytest.fixture(scope="session")
+def two_foreign_refs(tmp_path_factory, two_versions) -> tuple[str, str]:
+    """Both in a layout, as another tool writes them."""
+    return crashes.write_versions(two_versions, images.ImageLayout(tmp_path_factory.mktemp("refs") / "foreign"))
+
+
 @pytest.fixture
 def memory_place(second_file_system):
     """A directory of the test alone, on another file system than its own."""

@@ -49,8 +49,10 @@ class Sleeper(Case):
             return str(problem).split("\nassert ")[0]
 
 
+@pytest.mark.parametrize("refs", ["two_refs", "two_foreign_refs"])
 @pytest.mark.parametrize("mode", [m for m in crashes.MODES if m.name != "aside"], ids=lambda mode: mode.name)
-def test_a_stopped_writer_does_no_harm_when_it_wakes_up(mode, two_refs, two_versions, memory_place, tmp_path):
+def test_a_stopped_writer_does_no_harm_when_it_wakes_up(mode, refs, two_versions, memory_place, tmp_path, request):
+    two_refs = request.getfixturevalue(refs)
     calls = Case(mode, two_refs, two_versions, memory_place, tmp_path).calls()
     draw = random.Random(f"{models.SEED} {mode.name}")
     least = 4 * WRITERS if crashes.FULL else WRITERS
