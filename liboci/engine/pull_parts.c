@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -18,10 +19,12 @@
 static int check_part(const struct pull_tree *t, const struct oci_listing_file *file, const char *part,
 	struct oci_error *err)
 {
-	const struct oci_listing_file sealed = {
-		.path = (char *)part, .size_bytes = file->size_bytes, .mtime_ns = file->mtime_ns};
+	struct stat st;
 
-	if (oci_record_holds(t->stage.fd, &sealed))
+	if (fstatat(t->stage.fd, part, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return oci_fail_sys(err, errno, OCI_E_IO, "staged file '%s'", file->path);
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size == file->size_bytes &&
+		(int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec == file->mtime_ns)
 		return 0;
 	return oci_fail(err, OCI_E_BUSY, "file '%s': what was staged has changed; is another pull at work?", file->path);
 }
@@ -36,9 +39,9 @@ static int link_part(const struct pull_tree *t, const char *part, size_t n, char
 	snprintf(what, sizeof what, "link-%zu", n);
 	name = oci_stage_file_name(&t->stage, what, room);
 	if (unlinkat(t->stage.fd, name, 0) < 0 && errno != ENOENT)
-		return oci_fs_fail(err, errno, "remove", name);
+		return oci_fail_sys(err, errno, OCI_E_IO, "cannot remove '%s'", name);
 	if (linkat(t->stage.fd, part, t->stage.fd, name, 0) < 0)
-		return oci_fs_fail(err, errno, "link", name);
+		return oci_fail_sys(err, errno, OCI_E_IO, "cannot link '%s'", name);
 	return 0;
 }
 
@@ -91,7 +94,7 @@ static int place(const struct pull_tree *t, size_t i, int tree, struct oci_error
 	if (dir < 0)
 		return -1;
 	rc = file->link ? symlinkat(file->link, dir, base) : renameat(t->stage.fd, t->parts[i], dir, base);
-	return rc < 0 ? oci_fs_fail(err, errno, "place", file->path) : 0;
+	return rc < 0 ? oci_fail_sys(err, errno, OCI_E_IO, "cannot place '%s'", file->path) : 0;
 }
 
 /* What a run before has put there is in the stage again. */
