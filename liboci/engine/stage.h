@@ -8,7 +8,8 @@
  * - a directory, `<prefix>.part`, in which "tree" grows into the tree itself: for
  *   a tree that is published by one rename;
  * - flat, files `<prefix>.<number>.part` side by side: where a tree is filled in
- *   place, for in a Triton repository a directory of ours would be a model.
+ *   place, for in a Triton repository a directory of ours would be a model; and where
+ *   nobody knows yet what the tree will be.
  *
  *     struct oci_stage stage = OCI_STAGE_NONE;
  *     oci_stage_open(parent, "model", &manifest, false, &stage, err);
