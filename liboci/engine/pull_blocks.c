@@ -86,20 +86,19 @@ static size_t wanted_files(const struct oci_block_plan *plan)
 	return count;
 }
 
-/* What is staged already lies on the volume, and is not counted again. */
 static int check_space(struct blocks *b, struct oci_error *err)
 {
 	struct pull_tree *t = b->t;
-	uint64_t missing = oci_land_missing(&b->land);
+	uint64_t parts = total_of(&b->plan, OCI_PLAN_WANTED);
 	struct oci_error why = {0};
 
-	if (missing == 0 || oci_stage_check_space(&t->stage, t->options->dest, missing + OCI_STAGE_MARGIN_BYTES, &why) == 0)
+	if (oci_land_missing(&b->land) == 0 || oci_stage_check_space(&t->stage, t->options->dest, parts, &why) == 0)
 		return 0;
 	if (t->options->replace_first && t->place.dir >= 0) {
 		oci_event_note(t->options->observer, "old and new do not fit together: the old tree goes first");
 		if (pull_clear_old(t, &b->plan, err) < 0)
 			return -1;
-		return oci_stage_check_space(&t->stage, t->options->dest, missing + OCI_STAGE_MARGIN_BYTES, err);
+		return oci_stage_check_space(&t->stage, t->options->dest, parts, err);
 	}
 	if (t->place.record_count > 0)
 		oci_append(&why, "; --replace-first removes the old tree before");

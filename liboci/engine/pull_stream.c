@@ -392,10 +392,9 @@ static void adopt_digests(const struct pull_job *p, struct oci_listing *listing)
 
 static int fetch(struct pull_job *p, struct oci_error *err)
 {
-	uint64_t bytes = wanted_bytes(p), held = oci_stage_held_bytes(p->stage);
+	uint64_t bytes = wanted_bytes(p);
 
-	/* What is staged already lies on the volume, and is not counted again. */
-	if (oci_stage_check_space(p->stage, p->dest, (bytes > held ? bytes - held : 0) + OCI_STAGE_MARGIN_BYTES, err) < 0)
+	if (oci_stage_check_space(p->stage, p->dest, bytes, err) < 0)
 		return -1;
 	oci_event_phase(p->observer, "pull", bytes, wanted_files(p));
 	return oci_workers_run(p->jobs, p->image->manifest.layer_count, take_layer, p, p->cancel, err);

@@ -141,29 +141,6 @@ bool oci_stage_has_dir(const struct oci_stage *flat)
 	return fstatat(flat->parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
-struct held {
-	const struct oci_stage *stage;
-	uint64_t bytes;
-};
-
-static int add_held(void *ctx, const char *path, const struct stat *st, struct oci_error *err)
-{
-	struct held *held = ctx;
-	bool mine = !held->stage->flat || oci_str_starts(path, held->stage->prefix);
-
-	if (mine && S_ISREG(st->st_mode))
-		held->bytes += (uint64_t)st->st_blocks * 512; /* what st_blocks counts, whatever the file system */
-	return held->stage->flat; /* 1: do not go down */
-}
-
-uint64_t oci_stage_held_bytes(const struct oci_stage *stage)
-{
-	struct held held = {.stage = stage};
-
-	(void)oci_fs_walk(stage->fd, add_held, &held, NULL);
-	return held.bytes;
-}
-
 /* What a sweep looks for. */
 struct sweep {
 	int parent;
@@ -317,14 +294,39 @@ int oci_stage_part(const struct oci_stage *stage, size_t number, const char *pat
 	return oci_steal_fd(&fd);
 }
 
-int oci_stage_check_space(const struct oci_stage *stage, const char *dest, uint64_t need_bytes, struct oci_error *err)
+struct held {
+	const struct oci_stage *stage;
+	uint64_t bytes;
+};
+
+static int add_held(void *ctx, const char *path, const struct stat *st, struct oci_error *err)
 {
+	struct held *held = ctx;
+	bool mine = !held->stage->flat || oci_str_starts(path, held->stage->prefix);
+
+	if (mine && S_ISREG(st->st_mode) && st->st_nlink == 1)
+		held->bytes += (uint64_t)st->st_blocks * 512; /* what st_blocks counts, whatever the file system */
+	return held->stage->flat; /* 1: do not go down */
+}
+
+/* By parts of its own, not by links to other trees. */
+static uint64_t held_bytes(const struct oci_stage *stage)
+{
+	struct held held = {.stage = stage};
+
+	(void)oci_fs_walk(stage->fd, add_held, &held, NULL);
+	return held.bytes;
+}
+
+int oci_stage_check_space(const struct oci_stage *stage, const char *dest, uint64_t parts_bytes, struct oci_error *err)
+{
+	uint64_t held = held_bytes(stage), need_bytes, free_bytes;
 	char need[OCI_STR_SIZE_MAX], have[OCI_STR_SIZE_MAX];
 	struct statvfs vfs;
-	uint64_t free_bytes;
 
 	if (fstatvfs(stage->fd, &vfs) < 0 || vfs.f_blocks == 0)
 		return 0; /* a file system that does not say is tried */
+	need_bytes = (parts_bytes > held ? parts_bytes - held : 0) + OCI_STAGE_MARGIN_BYTES;
 	free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
 	if (free_bytes >= need_bytes)
 		return 0;

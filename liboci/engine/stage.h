@@ -51,8 +51,6 @@ int oci_stage_open(int parent, const char *name, const struct oci_digest *manife
 int oci_stage_claim_tree(const struct oci_stage *stage, char ret[OCI_STAGE_NAME_MAX], struct oci_error *err);
 /* Is there a staging directory, too, with the prefix of this flat stage? */
 bool oci_stage_has_dir(const struct oci_stage *flat);
-/* What its files take on the volume. */
-uint64_t oci_stage_held_bytes(const struct oci_stage *stage);
 /* Is there state of a destination, besides the old tree of a swap? */
 bool oci_stage_any(int parent, const char *name);
 /* Remove it with all that it holds. */
@@ -78,5 +76,7 @@ const char *oci_stage_file_name(const struct oci_stage *stage, const char *what,
 /* Names of the destination's own: its lease, the tree a swap replaced, and a record taken away. */
 void oci_stage_dest_name(const char *name, const char *what, char ret[OCI_STAGE_NAME_MAX]);
 
-/* Fails with OCI_E_NOSPACE, saying need and have, unless so much is free. */
-int oci_stage_check_space(const struct oci_stage *stage, const char *dest, uint64_t need_bytes, struct oci_error *err);
+/* Fails with OCI_E_NOSPACE, saying need and have, unless there is room for parts of so many
+ * bytes in all and for the margin: what parts take already is not counted again, and that
+ * is their whole size where it could be promised. */
+int oci_stage_check_space(const struct oci_stage *stage, const char *dest, uint64_t parts_bytes, struct oci_error *err);

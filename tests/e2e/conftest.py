@@ -211,6 +211,21 @@ def second_file_system():
 
 
 @pytest.fixture
+def small_volume(tmp_path):
+    """Mounts a file system of so many bytes."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+
+    def mount(size: int) -> Path:
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", volume], capture_output=True).returncode:
+            pytest.skip("absent: the right to mount")
+        return volume
+
+    yield mount
+    subprocess.run(["umount", volume], capture_output=True)
+
+
+@pytest.fixture
 def unprivileged():
     """Runs the tool as a user to whom permissions apply, or says that it cannot: -> options for tool.run."""
     if os.geteuid() != 0:

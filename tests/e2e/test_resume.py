@@ -51,6 +51,14 @@ def test_a_pull_that_was_ended_fetches_only_the_rest(tmp_path, way, stored, weig
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"part0.bin", "part1.bin", trees.RECORD}
 
 
+def test_a_volume_that_has_room_for_the_rest_alone_is_enough(way, stored, weights, small_volume):
+    """Parts have their whole size from the first: what they take is not asked for again."""
+    dest = small_volume(TOTAL + 16 * MIB) / "out"
+    end_at(way, 0.5 * TOTAL, signal.SIGKILL, "pull", way.ref(stored), dest)
+    tool.ok("pull", way.ref(stored), dest)
+    trees.assert_same(weights, dest)
+
+
 def other_boot(parent: Path) -> None:
     """Makes the journal one of another boot."""
     [journal] = parent.glob(".modelcar.*.part/journal")

@@ -3,7 +3,6 @@ import json
 import random
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -61,21 +60,6 @@ class Stored:
         tool.ok("cp", "--force", made.ref(tag), f"{repo}:v1")
         self.sizes = [layer["size"] for layer in trees.Layout(layout).layers(tag)]
         self.total = sum(self.sizes)
-
-
-@pytest.fixture
-def small_volume(tmp_path):
-    """Mounts a file system of so many bytes."""
-    volume = tmp_path / "volume"
-    volume.mkdir()
-
-    def mount(size: int) -> Path:
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", volume], capture_output=True).returncode:
-            pytest.skip("absent: the right to mount")
-        return volume
-
-    yield mount
-    subprocess.run(["umount", volume], capture_output=True)
 
 
 @pytest.fixture
