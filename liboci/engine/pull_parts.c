@@ -45,12 +45,35 @@ static int link_part(const struct pull_tree *t, const char *part, size_t n, char
 	return 0;
 }
 
+/* Filled in place, a file that is there as it shall be stays: in a Triton model each change is an update. */
+static bool stays(const struct pull_tree *t, struct oci_listing_file *file)
+{
+	const struct oci_place *place = &t->place;
+
+	if (place->mode != OCI_PLACE_IN_PLACE || place->dir < 0 || t->options->repair)
+		return false;
+	for (size_t r = 0; r < place->record_count; r++) {
+		const struct oci_listing_file *had = oci_listing_find(&place->records[r].listing, file->path);
+
+		if (!had || had->link || had->size_bytes != file->size_bytes || had->mode != file->mode ||
+			!oci_digest_equal(&had->digest, &file->digest) || !oci_record_holds(place->dir, had))
+			continue;
+		file->mtime_ns = had->mtime_ns;
+		return true;
+	}
+	return false;
+}
+
 static int name_part(struct pull_tree *t, size_t n, struct oci_error *err)
 {
-	const struct oci_listing_file *file = &t->listing.files[n];
+	struct oci_listing_file *file = &t->listing.files[n];
 	char room[OCI_STAGE_NAME_MAX], link[OCI_STAGE_NAME_MAX];
 	const char *part = oci_unpack_part_name(&t->stage, file->part, room);
 
+	if (stays(t, file)) {
+		t->report.bytes_kept += file->size_bytes;
+		return 0;
+	}
 	if (check_part(t, file, part, err) < 0)
 		return -1;
 	if (file->part.linked) {

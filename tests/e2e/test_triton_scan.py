@@ -101,6 +101,7 @@ def test_a_model_that_another_tool_has_packed_comes_in_the_same_way(tmp_path, re
     one, two = one_model(tmp_path / "one", 1, 1), one_model(tmp_path / "two", 2, 2)
     for tag, tree in (("v1", one), ("v2", two)):
         foreign.image(tag, foreign.layer(images.tar(*images.files_of(tree)), kind))
+    files: list[os.stat_result] = []
     for tag, tree in (("v1", one), ("v2", two)):
         with Scan(repository) as scan:
             tool.ok("pull", foreign.ref(tag), repository / "encoder")
@@ -110,6 +111,8 @@ def test_a_model_that_another_tool_has_packed_comes_in_the_same_way(tmp_path, re
         trees.assert_same(tree, repository / "encoder")
         assert {p.name for p in repository.iterdir()} == {"other", "encoder", ".modelcar.encoder.json"}
         tool.ok("verify", "--full", repository / "encoder")
+        last, files = files, [(repository / "encoder" / name).stat() for name in ("config.pbtxt", "labels.txt")]
+        assert tag == "v1" or [(f.st_ino, f.st_mtime_ns) for f in files] == [(f.st_ino, f.st_mtime_ns) for f in last]
         assert "unchanged" in tool.ok("pull", foreign.ref(tag), repository / "encoder").err
 
 
