@@ -186,7 +186,7 @@ static int put_point(struct oci_ledger *ledger, const struct unpack_file *file, 
 	oci_str_hex(ledger->trail.last.chain, OCI_CHAIN_BYTES, hex);
 	oci_json_put_text(&w, "chain", hex);
 	oci_json_put_u64(&w, "done", file->done);
-	oci_hash_chain(&file->hash, chain);
+	unpack_file_chain(file, ledger->trail.last.chain, chain);
 	oci_str_hex(chain, OCI_CHAIN_BYTES, hex);
 	oci_json_put_text(&w, "fileChain", hex);
 	return end_line(ledger, &w, err);
@@ -197,8 +197,8 @@ int oci_ledger_point(struct oci_ledger *ledger, const struct oci_unpacked *unpac
 {
 	bool sync = ledger->trail.last.offset - ledger->synced >= SYNC_BYTES;
 
-	if (put_lists(ledger, unpacked, err) < 0 || put_begun(ledger, file, err) < 0 || put_point(ledger, file, err) < 0 ||
-		write_lines(ledger, err) < 0)
+	if (put_lists(ledger, unpacked, err) < 0 || put_begun(ledger, file, err) < 0 ||
+		put_point(ledger, file, err) < 0 || write_lines(ledger, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_DEST);
 	ledger->pointed = ledger->trail.last.offset;
 	if (!sync)

@@ -172,7 +172,7 @@ int pull_unpack(struct pull_job *p, size_t i, const struct oci_unpack_options *o
 	if (is_shaped(p, i))
 		return unpack_shaped(p, i, reader, options, err);
 	if (layer->use == OCI_USE_RAW)
-		return oci_unpack_raw(reader, layer->path, p->image->manifest.layers[i].size_bytes, options, &p->unpacked[i], err);
+		return oci_unpack_raw(reader, layer->path, &p->image->manifest.layers[i], options, &p->unpacked[i], err);
 	return oci_unpack_tar_take(oci_steal(&reader), layer->use != OCI_USE_TAR, options, &p->unpacked[i], err);
 }
 

@@ -93,10 +93,13 @@ int oci_unpack_shaped(struct oci_reader *layer, const struct oci_layer_shape *sh
 	return rc < 0 ? -1 : oci_reader_drain(layer, err);
 }
 
-int oci_unpack_raw(struct oci_reader *layer, const char *path, uint64_t size_bytes,
+int oci_unpack_raw(struct oci_reader *layer, const char *path, const struct oci_descriptor *blob,
 	const struct oci_unpack_options *options, struct oci_unpacked *ret, struct oci_error *err)
 {
-	OCI_CLEANUP(unpack_file_clear) struct unpack_file file = {.fd = -1, .path = path, .size_bytes = size_bytes};
+	OCI_CLEANUP(unpack_file_clear) struct unpack_file file = {.fd = -1,
+		.path = path,
+		.size_bytes = blob->size_bytes,
+		.proven = blob->digest.alg == OCI_SHA256 ? &blob->digest : NULL};
 	oci_autofree char *chunk = malloc(CHUNK);
 	bool begun = options->ledger && options->ledger->begun.path;
 	ssize_t n;

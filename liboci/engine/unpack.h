@@ -68,8 +68,8 @@ int oci_unpack_tar_take(struct oci_reader *layer, bool whiteouts, const struct o
 /* A layer in our format: bytes that are not its shape's fail with OCI_E_FORMAT. Keeps no ledger. */
 int oci_unpack_shaped(struct oci_reader *layer, const struct oci_layer_shape *shape,
 	const struct oci_unpack_options *options, struct oci_unpacked *ret, struct oci_error *err);
-/* One file of so many bytes. */
-int oci_unpack_raw(struct oci_reader *layer, const char *path, uint64_t size_bytes,
+/* One file: the blob itself, so that a sha256 of the one is that of the other. */
+int oci_unpack_raw(struct oci_reader *layer, const char *path, const struct oci_descriptor *blob,
 	const struct oci_unpack_options *options, struct oci_unpacked *ret, struct oci_error *err);
 
 /* What a part is called in the stage, below stage->fd. */

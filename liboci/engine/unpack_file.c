@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 #include <sys/stat.h>
 
@@ -73,8 +74,7 @@ int unpack_file_begin(struct unpack_file *file, const struct oci_unpack_options 
 	char room[OCI_STAGE_NAME_MAX];
 
 	prepare(file, options, ret);
-	if (options->digests)
-		oci_hash_init(&file->hash, OCI_SHA256);
+	oci_hash_init(&file->hash, OCI_SHA256);
 	if (!options->stage)
 		return 0;
 	file->fd = make_part(options, oci_unpack_part_name(options->stage, file->part, room), err);
@@ -95,20 +95,29 @@ int unpack_file_resume(struct unpack_file *file, const struct oci_unpack_options
 	prepare(file, options, ret);
 	file->done = begun->done;
 	file->hash = begun->hash;
-	file->fd = oci_fs_open_beneath(options->stage->fd, oci_unpack_part_name(options->stage, file->part, room), O_RDWR, 0,
-		err);
+	oci_unpack_part_name(options->stage, file->part, room);
+	file->fd = oci_fs_open_beneath(options->stage->fd, room, O_RDWR, 0, err);
 	return file->fd < 0 ? wrap(file, err) : 0;
 }
 
 static int put(struct unpack_file *file, const char *data, size_t len, struct oci_error *err)
 {
-	if (file->options->digests)
+	if (file->options->digests && !file->proven)
 		oci_hash_update(&file->hash, data, len);
 	if (file->fd >= 0 && oci_fs_pwrite_all(file->fd, data, len, file->done, err) < 0)
 		return wrap(file, err);
 	file->done += len;
 	oci_event_bytes(file->options->observer, len);
 	return 0;
+}
+
+void unpack_file_chain(const struct unpack_file *file, const unsigned char layer[OCI_CHAIN_BYTES],
+	unsigned char ret[OCI_CHAIN_BYTES])
+{
+	if (file->proven)
+		memcpy(ret, layer, OCI_CHAIN_BYTES);
+	else
+		oci_hash_chain(&file->hash, ret);
 }
 
 /* Does the next point lie within these bytes, and before the file's last? */
@@ -182,7 +191,9 @@ int unpack_file_end(struct unpack_file *file, struct oci_error *err)
 	listed->size_bytes = file->done;
 	listed->mode = file->mode;
 	listed->part = file->part;
-	if (file->options->digests)
+	if (file->options->digests && file->proven)
+		listed->digest = *file->proven;
+	else if (file->options->digests)
 		oci_hash_final(&file->hash, &listed->digest);
 	if (file->fd >= 0 && seal(file, listed, err) < 0)
 		return -1;

@@ -17,6 +17,7 @@ struct unpack_file {
 	uint32_t mode;
 	uint64_t size_bytes;
 	uint64_t begin; /* of its data in the layer */
+	const struct oci_digest *proven; /* its sha256, where the layer's reader proves it; NULL: it is hashed */
 
 	const struct oci_unpack_options *options;
 	struct oci_unpacked *ret;
@@ -25,6 +26,9 @@ struct unpack_file {
 	struct oci_hash hash;
 };
 
+/* The SHA-256 chaining value of what is written, a multiple of 64 bytes: `layer` is that of the layer. */
+void unpack_file_chain(const struct unpack_file *file, const unsigned char layer[OCI_CHAIN_BYTES],
+	unsigned char ret[OCI_CHAIN_BYTES]);
 int unpack_file_begin(struct unpack_file *file, const struct oci_unpack_options *options, struct oci_unpacked *ret,
 	struct oci_error *err);
 /* The same for the file that options->ledger has begun. */

@@ -193,7 +193,8 @@ static int finish_file(struct unpacking *u, struct oci_reader *layer, bool *ende
 	if (!chunk)
 		return oci_fail_nomem(err);
 	if (unpack_file_resume(&file, u->options, u->ret, err) < 0 ||
-		unpack_file_fill(&file, layer, file.size_bytes - file.done, chunk, err) < 0 || unpack_file_end(&file, err) < 0)
+		unpack_file_fill(&file, layer, file.size_bytes - file.done, chunk, err) < 0 ||
+		unpack_file_end(&file, err) < 0)
 		return -1;
 	padding = (size_t)oci_tar_padding(file.size_bytes);
 	u->entries = file.part.number;

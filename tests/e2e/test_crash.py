@@ -65,7 +65,8 @@ def test_what_a_killed_pull_has_written_is_not_fetched_again(tmp_path, registry,
 
 @pytest.mark.parametrize("mode", crashes.MODES, ids=lambda mode: mode.name)
 @pytest.mark.parametrize("act", ["kill-before", "kill-after"])
-def test_of_a_foreign_image_nothing_is_fetched_once_all_has_landed(mode, act, two_foreign_refs, two_versions, memory_place, tmp_path):
+def test_of_a_foreign_image_nothing_is_fetched_once_all_has_landed(mode, act, two_foreign_refs, two_versions,
+                                                                   memory_place, tmp_path):
     """Wherever the way to the tree was cut: parts that have moved already are found again."""
     case = Case(mode, two_foreign_refs, two_versions, memory_place, tmp_path)
     calls = case.calls()
