@@ -46,7 +46,7 @@ int oci_unpacked_add_link(struct oci_unpacked *u, const char *path, const char *
 	struct oci_error *err);
 
 struct oci_unpack_options {
-	const struct oci_stage *stage; /* where to; NULL: nowhere */
+	const struct oci_stage *stage; /* where to, a flat one; NULL: nowhere */
 	size_t layer;                  /* its number, for the names of its parts */
 	struct oci_ledger *ledger;     /* NULL: none is kept */
 	const char *root;              /* only what lies below it, "models/" or "" */
@@ -72,7 +72,7 @@ int oci_unpack_shaped(struct oci_reader *layer, const struct oci_layer_shape *sh
 int oci_unpack_raw(struct oci_reader *layer, const char *path, const struct oci_descriptor *blob,
 	const struct oci_unpack_options *options, struct oci_unpacked *ret, struct oci_error *err);
 
-/* What a part is called in the stage, below stage->fd. */
+/* What a part is called in a flat stage, below stage->fd; in `room`. */
 const char *oci_unpack_part_name(const struct oci_stage *stage, struct oci_listing_part part,
 	char room[OCI_STAGE_NAME_MAX]);
 /* Charge a member's names to the budget of options->name_bytes. `link` may be NULL. */
