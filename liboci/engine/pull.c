@@ -127,7 +127,7 @@ static int take_streams(struct pull_tree *t, struct oci_error *err)
 	if (find_places(t, &job, err) < 0)
 		return -1;
 	rc = pull_stream(&job, &t->listing, err);
-	t->keep = atomic_load(&job.kept);
+	t->keep = t->keep || atomic_load(&job.kept);
 	if (rc < 0)
 		return -1;
 	t->report.bytes_fetched = atomic_load(&job.fetched);
@@ -243,6 +243,7 @@ static int land_and_publish(struct pull_tree *t, struct oci_error *err)
 	if (oci_stage_open(t->place.state, t->place.state_name, &t->image.descriptor.digest,
 		    !blocks || t->place.mode == OCI_PLACE_IN_PLACE, &t->stage, err) < 0)
 		return -1;
+	t->keep = t->stage.found;
 	oci_stage_sweep(t->place.state, t->place.state_name, &t->stage, t->place.has_record, false);
 	if ((blocks ? pull_blocks(t, err) : take_streams(t, err)) < 0 || (!t->report.unchanged && publish(t, err) < 0))
 		return give_up(t, err);

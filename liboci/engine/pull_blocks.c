@@ -134,7 +134,7 @@ static int land(struct blocks *b, struct oci_error *err)
 	rc = oci_land_run(&b->land, err);
 	t->report.bytes_fetched = atomic_load(&b->land.fetched);
 	t->report.bytes_reused = atomic_load(&b->land.reused) + (wanted > missing ? wanted - missing : 0);
-	t->keep = t->report.bytes_fetched + t->report.bytes_reused > 0;
+	t->keep = t->keep || t->report.bytes_fetched + t->report.bytes_reused > 0;
 	return rc;
 }
 

@@ -258,18 +258,20 @@ static int stage_layer(struct taking *t, struct oci_error *err)
 {
 	struct pull_job *p = t->job;
 	const struct oci_descriptor *d = &p->image->manifest.layers[t->i];
+	bool had_all;
 	uint64_t had;
 	int rc;
 
 	if (open_ledger(t, err) < 0)
 		return -1;
-	had = t->ledger.whole ? d->size_bytes : t->ledger.trail.from.offset;
-	rc = t->ledger.whole ? 0 : unpack_layer(t, err);
+	had_all = t->ledger.whole;
+	rc = had_all ? 0 : unpack_layer(t, err);
 	if (t->ledger.whole || t->ledger.pointed > 0)
 		atomic_store(&p->kept, true);
 	if (rc < 0)
 		return -1;
 	oci_listing_sort(&p->unpacked[t->i].files);
+	had = had_all ? d->size_bytes : t->ledger.trail.from.offset;
 	atomic_fetch_add(&p->reused, had);
 	atomic_fetch_add(&p->fetched, d->size_bytes - had);
 	return 0;

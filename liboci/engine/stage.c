@@ -110,37 +110,6 @@ static int open_dirs(struct oci_stage *stage, struct oci_error *err)
 	return stage->tree < 0 ? -1 : oci_fs_walk(stage->tree, drop_temp, &stage->tree, err);
 }
 
-int oci_stage_open(int parent, const char *name, const struct oci_digest *manifest, bool flat, struct oci_stage *ret,
-	struct oci_error *err)
-{
-	OCI_CLEANUP(oci_stage_clear) struct oci_stage stage = OCI_STAGE_NONE;
-	char prefix[OCI_STAGE_NAME_MAX], hex[OCI_DIGEST_TEXT_MAX];
-
-	dest_prefix(name, prefix);
-	oci_digest_hex(manifest, hex);
-	snprintf(stage.prefix, sizeof stage.prefix, "%.30s.%.*s", prefix, MANIFEST_HEX, hex);
-	stage.flat = flat;
-	stage.parent = fcntl(parent, F_DUPFD_CLOEXEC, 0);
-	if (stage.parent < 0)
-		return oci_fail_sys(err, errno, OCI_E_IO, "staging");
-	if (open_dirs(&stage, err) < 0) {
-		oci_wrap(err, "cannot write beside '%s'", name);
-		return oci_fail_side(err, OCI_SIDE_DEST);
-	}
-	*ret = stage;
-	stage = OCI_STAGE_NONE;
-	return 0;
-}
-
-bool oci_stage_has_dir(const struct oci_stage *flat)
-{
-	char name[OCI_STAGE_NAME_MAX];
-	struct stat st;
-
-	dir_name(flat, name);
-	return fstatat(flat->parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
-}
-
 /* What a sweep looks for. */
 struct sweep {
 	int parent;
@@ -172,6 +141,46 @@ static int sweep_entry(void *ctx, const char *name, const struct stat *st, struc
 static void sweep(struct sweep *job)
 {
 	(void)oci_fs_walk(job->parent, sweep_entry, job, NULL);
+}
+
+static bool is_found(const struct oci_stage *stage)
+{
+	struct sweep job = {.parent = stage->parent, .prefix = stage->prefix, .keep = "", .lease = "", .all = true, .look = true};
+
+	sweep(&job);
+	return job.found;
+}
+
+int oci_stage_open(int parent, const char *name, const struct oci_digest *manifest, bool flat, struct oci_stage *ret,
+	struct oci_error *err)
+{
+	OCI_CLEANUP(oci_stage_clear) struct oci_stage stage = OCI_STAGE_NONE;
+	char prefix[OCI_STAGE_NAME_MAX], hex[OCI_DIGEST_TEXT_MAX];
+
+	dest_prefix(name, prefix);
+	oci_digest_hex(manifest, hex);
+	snprintf(stage.prefix, sizeof stage.prefix, "%.30s.%.*s", prefix, MANIFEST_HEX, hex);
+	stage.flat = flat;
+	stage.parent = fcntl(parent, F_DUPFD_CLOEXEC, 0);
+	if (stage.parent < 0)
+		return oci_fail_sys(err, errno, OCI_E_IO, "staging");
+	stage.found = is_found(&stage);
+	if (open_dirs(&stage, err) < 0) {
+		oci_wrap(err, "cannot write beside '%s'", name);
+		return oci_fail_side(err, OCI_SIDE_DEST);
+	}
+	*ret = stage;
+	stage = OCI_STAGE_NONE;
+	return 0;
+}
+
+bool oci_stage_has_dir(const struct oci_stage *flat)
+{
+	char name[OCI_STAGE_NAME_MAX];
+	struct stat st;
+
+	dir_name(flat, name);
+	return fstatat(flat->parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
 bool oci_stage_any(int parent, const char *name)

@@ -38,6 +38,7 @@
 struct oci_stage {
 	int parent;  /* the directory that it lies in */
 	bool flat;
+	bool found;  /* a run before has left something in it */
 	char prefix[OCI_STAGE_NAME_MAX - 36];
 	int fd;      /* of the staging directory; flat: of the parent */
 	int tree;    /* of "tree" in it; flat: of the parent */

@@ -1,4 +1,5 @@
 """A pull of what other tools made goes on where it was ended: layers that are done stay, others go on as they can."""
+import errno
 import json
 import random
 import shutil
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import crashes
 import images
 import models
 import tool
@@ -162,9 +164,22 @@ def test_a_chain_that_was_changed_is_noticed_at_the_end_of_the_layer(tmp_path, w
             line["chain"] = "0" * 64
     ledger.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
     before = way.received
-    tool.ok("pull", way.ref(stored.name), tmp_path / "out")
+    assert tool.ok("pull", "--json", way.ref(stored.name), tmp_path / "out").json["bytesFetched"] == stored.total
     trees.assert_same(stored.tree, tmp_path / "out")
     assert way.received - before > stored.total
+
+
+@pytest.mark.parametrize("stored", ["one plain layer", "gzip"], indirect=True)
+def test_a_run_that_ends_before_it_has_looked_at_anything_takes_nothing_away(tmp_path, way, stored):
+    pull = ["pull", "--jobs", 1, way.ref(stored.name), tmp_path / "out"]
+    end_at(way, 0.9 * stored.total, signal.SIGKILL, *pull)
+    staged = sorted(p.name for p in tmp_path.glob(".modelcar.*-*.part"))
+    ran = crashes.run(*pull, root=tmp_path, kinds="rename", act=str(errno.ENOSPC), at=2, times=0)  # the lease comes first
+    assert ran.result.code == 30 and "is kept" in ran.result.err
+    assert sorted(p.name for p in tmp_path.glob(".modelcar.*-*.part")) == staged
+    (tmp_path / "calls").unlink()
+    (tmp_path / "calls.log").unlink()
+    assert finish(way, stored, tmp_path / "out") < 0.5 * stored.total
 
 
 @pytest.mark.parametrize("stored", ["one plain layer", "artifact", "gzip"], indirect=True)
