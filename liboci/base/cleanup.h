@@ -27,6 +27,13 @@ static inline void oci_cleanup_close(int *fd)
 	}
 }
 
+/* Before the end of the scope. */
+static inline void oci_drop_fd(int *fd)
+{
+	oci_cleanup_close(fd);
+	*fd = -1;
+}
+
 #define oci_autofree OCI_CLEANUP(oci_cleanup_free)
 #define oci_autoclose OCI_CLEANUP(oci_cleanup_close)
 

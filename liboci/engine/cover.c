@@ -24,12 +24,26 @@ static void add_hidden(struct oci_cover *cover, const struct oci_strings *names)
 		cover->hidden[cover->hidden_count++] = names->items[i];
 }
 
+static void add_names(struct oci_cover *cover)
+{
+	const struct oci_unpacked *layer = cover->layer;
+
+	for (size_t i = 0; i < layer->files.count; i++)
+		cover->names[cover->name_count++] = layer->files.files[i].path;
+	for (size_t i = 0; i < layer->link_count; i++)
+		cover->names[cover->name_count++] = layer->links[i].path;
+	for (size_t i = 0; i < layer->dirs.count; i++)
+		cover->names[cover->name_count++] = layer->dirs.items[i];
+	qsort(cover->names, cover->name_count, sizeof *cover->names, compare_names);
+}
+
 int oci_cover_init(struct oci_cover *cover, const struct oci_unpacked *layer, struct oci_error *err)
 {
 	*cover = (struct oci_cover){.layer = layer};
 	cover->links = calloc(layer->link_count + 1, sizeof *cover->links);
 	cover->hidden = calloc(layer->whiteouts.count + layer->opaques.count + 1, sizeof *cover->hidden);
-	if (!cover->links || !cover->hidden)
+	cover->names = calloc(layer->files.count + layer->link_count + layer->dirs.count + 1, sizeof *cover->names);
+	if (!cover->links || !cover->hidden || !cover->names)
 		return oci_fail_nomem(err);
 	for (size_t i = 0; i < layer->link_count; i++)
 		cover->links[i] = &layer->links[i];
@@ -37,6 +51,7 @@ int oci_cover_init(struct oci_cover *cover, const struct oci_unpacked *layer, st
 	add_hidden(cover, &layer->whiteouts);
 	add_hidden(cover, &layer->opaques);
 	qsort(cover->hidden, cover->hidden_count, sizeof *cover->hidden, compare_names);
+	add_names(cover);
 	return 0;
 }
 
@@ -44,6 +59,7 @@ void oci_cover_clear(struct oci_cover *cover)
 {
 	free(cover->links);
 	free(cover->hidden);
+	free(cover->names);
 	*cover = (struct oci_cover){0};
 }
 
@@ -61,7 +77,29 @@ static bool takes_place(const struct oci_cover *cover, const char *path)
 		oci_cover_link(cover, path) || oci_listing_find(&cover->layer->files, path);
 }
 
-bool oci_cover_hides(const struct oci_cover *cover, const char *path)
+/* Is there a name that needs a directory at this path: itself one, or in it? */
+static bool needs_dir(const struct oci_cover *cover, const char *path)
+{
+	size_t low = 0, high = cover->name_count, len = strlen(path);
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const char *name = cover->names[middle];
+		int order = strncmp(name, path, len);
+
+		if (order == 0)
+			order = name[len] == '\0' || name[len] == '/' ? 0 : (unsigned char)name[len] - '/';
+		if (order == 0)
+			return true;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
+bool oci_cover_hides_dir(const struct oci_cover *cover, const char *path)
 {
 	char part[PATH_BYTES + 1];
 	size_t len = strlen(path);
@@ -76,4 +114,9 @@ bool oci_cover_hides(const struct oci_cover *cover, const char *path)
 			return true;
 	}
 	return false;
+}
+
+bool oci_cover_hides(const struct oci_cover *cover, const char *path)
+{
+	return needs_dir(cover, path) || oci_cover_hides_dir(cover, path);
 }

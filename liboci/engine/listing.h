@@ -13,6 +13,12 @@
 /* Files of one image: as many as OCI_JSON_INDEX lets an index or a record hold. */
 #define OCI_LISTING_FILES_MAX 100000
 
+/* Which staged part holds a file (engine/unpack.h). */
+struct oci_listing_part {
+	uint32_t layer, number;
+	bool linked; /* by a hard link: the part's own place is elsewhere */
+};
+
 struct oci_listing_file {
 	char *path;
 	char *link;               /* target of a symbolic link; NULL: a file */
@@ -23,6 +29,7 @@ struct oci_listing_file {
 	bool special;             /* on disk: fifo, socket or device, which no image holds */
 	struct oci_digest digest; /* alg 0: not known */
 	size_t layer;             /* in `layers`, or OCI_LISTING_NO_LAYER */
+	struct oci_listing_part part; /* of a tree that is being staged */
 };
 
 static inline bool oci_listing_is_file(const struct oci_listing_file *file)

@@ -104,6 +104,7 @@ static int find_drafts(struct oci_place *place, int dir, const char *name, struc
 static int find_records(struct oci_place *place, struct oci_error *err)
 {
 	char beside[OCI_RECORD_BESIDE_MAX];
+	size_t known;
 
 	if (add_record(place, place->dir, OCI_RECORD_NAME, &place->has_record, err) < 0)
 		return -1;
@@ -114,7 +115,12 @@ static int find_records(struct oci_place *place, struct oci_error *err)
 	}
 	if (find_drafts(place, place->dir, ".", err) < 0)
 		return -1;
-	return place->is_mount ? 0 : find_drafts(place, place->parent, place->name, err);
+	known = place->record_count;
+	if (!place->is_mount && find_drafts(place, place->parent, place->name, err) < 0)
+		return -1;
+	if (!place->has_record)
+		place->beside = place->record_count > known;
+	return 0;
 }
 
 /* content */
@@ -296,4 +302,14 @@ int oci_place_decide(struct oci_place *place, const struct oci_place_wish *wish,
 	if (in_place && !wish->is_model && make_dest(place, err) < 0) /* a model's is made when it is whole */
 		return oci_fail_side(err, OCI_SIDE_DEST);
 	return choose_state(place, err);
+}
+
+/* In an existing directory that is filled in place, state lies in it, and so does the record. */
+void oci_place_settle(struct oci_place *place, bool is_model)
+{
+	bool beside = place->state_name == place->name;
+
+	place->is_model = is_model && (beside || place->is_mount);
+	if (place->is_model)
+		place->mode = OCI_PLACE_IN_PLACE;
 }

@@ -36,7 +36,7 @@ struct oci_place {
 	int dir;            /* itself; -1: absent */
 	bool is_mount;
 	bool has_record;    /* records[0] is the tree's; else those are of a change under way */
-	bool beside;        /* its record lies beside it */
+	bool beside;        /* its record lies beside it, or that of a change under way is to */
 	struct oci_record records[OCI_PLACE_RECORDS_MAX]; /* what is known of the files in it */
 	size_t record_count;
 	char stranger[OCI_STR_ESCAPE_MAX]; /* a file that no record knows; "": there is none */
@@ -63,6 +63,8 @@ struct oci_place_wish {
 };
 /* OCI_E_OCCUPIED where it may not be filled so; the text says what to do. */
 int oci_place_decide(struct oci_place *place, const struct oci_place_wish *wish, struct oci_error *err);
+/* What is known only when all is there: is it one Triton model? State stays where it is. */
+void oci_place_settle(struct oci_place *place, bool is_model);
 void oci_place_clear(struct oci_place *place);
 
 const char *oci_place_mode_name(enum oci_place_mode mode);

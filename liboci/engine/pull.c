@@ -19,6 +19,7 @@ static void clear(struct pull_tree *t)
 	oci_reuse_clear(&t->reuse);
 	oci_lease_drop(t->lease);
 	oci_stage_clear(&t->stage);
+	oci_stage_clear(&t->made);
 	oci_place_clear(&t->place);
 	oci_image_clear(&t->image);
 	oci_descriptor_clear(&t->root);
@@ -26,6 +27,7 @@ static void clear(struct pull_tree *t)
 	pull_dir_close(t);
 	oci_listing_clear(&t->listing);
 	oci_strings_clear(&t->part_names);
+	oci_strings_clear(&t->dirs);
 	free(t->parts);
 }
 
@@ -56,27 +58,54 @@ static void report_unchanged(struct pull_tree *t)
 	t->report.bytes_kept = t->report.bytes_files;
 }
 
-/* by streams */
+/* the lease */
 
-/* What a run before has merged is merged again. */
-static int empty_tree(struct pull_tree *t, struct oci_error *err)
+static int may_write(void *ctx, struct oci_error *err)
 {
-	oci_cleanup_close(&t->stage.tree);
-	t->stage.tree = -1;
-	if (oci_fs_remove_tree(t->stage.fd, "tree", err) < 0 || oci_fs_mkdirs_beneath(t->stage.fd, "tree", 0775, err) < 0)
-		return -1;
-	t->stage.tree = oci_fs_open_dir_beneath(t->stage.fd, "tree", err);
-	return t->stage.tree < 0 ? -1 : 0;
+	const struct pull_tree *t = ctx;
+
+	return oci_lease_check(t->lease, err);
 }
 
-static int name_parts(struct pull_tree *t, struct oci_error *err)
+/* What a writer that was taken for dead runs into is not the disk's fault. */
+static void blame_takeover(const struct pull_tree *t, struct oci_error *err)
 {
-	t->parts = calloc(t->listing.count + 1, sizeof *t->parts);
-	if (!t->parts)
-		return oci_fail_nomem(err);
-	for (size_t i = 0; i < t->listing.count; i++)
-		t->parts[i] = t->listing.files[i].path;
+	struct oci_error lost = {0};
+
+	if (err->code != OCI_E_CANCELLED && oci_lease_check(t->lease, &lost) < 0 && lost.code == OCI_E_BUSY)
+		*err = lost;
+}
+
+/* by streams */
+
+/* Parts that a run before has put in their places are found there. */
+static int find_places(struct pull_tree *t, struct pull_job *job, struct oci_error *err)
+{
+	if (oci_stage_has_dir(&t->stage)) {
+		if (pull_open_dir(t, &t->made, err) < 0)
+			return -1;
+		job->tree = t->made.tree;
+	} else if (t->place.mode == OCI_PLACE_IN_PLACE) {
+		job->dest_dir = t->place.dir;
+	}
 	return 0;
+}
+
+/* What the tree is shows when all of it is there: a Triton model is filled in place, so that
+ * no other directory stands in its repository. */
+static int settle(struct pull_tree *t, struct oci_error *err)
+{
+	enum oci_place_mode before = t->place.mode;
+
+	oci_place_settle(&t->place, oci_place_is_model(&t->listing));
+	if (t->place.mode != before)
+		oci_event_note(t->options->observer, "it is a Triton model: publish mode %s",
+			oci_place_mode_name(t->place.mode));
+	t->report.mode = t->place.mode;
+	oci_stage_clear(&t->made);
+	if (pull_name_parts(t, err) < 0)
+		return -1;
+	return t->place.mode == OCI_PLACE_IN_PLACE ? 0 : pull_build_tree(t, &t->dirs, &t->made, err);
 }
 
 static int take_streams(struct pull_tree *t, struct oci_error *err)
@@ -89,13 +118,25 @@ static int take_streams(struct pull_tree *t, struct oci_error *err)
 		.dest = t->options->dest,
 		.observer = t->options->observer,
 		.cancel = t->options->cancel,
-		.stage = &t->stage};
+		.may = may_write,
+		.ctx = t,
+		.stage = &t->stage,
+		.tree = -1,
+		.dest_dir = -1};
+	int rc;
 
-	if (empty_tree(t, err) < 0 || pull_stream(&job, &t->listing, err) < 0)
+	if (find_places(t, &job, err) < 0)
+		return -1;
+	rc = pull_stream(&job, &t->listing, err);
+	t->keep = t->keep || atomic_load(&job.kept);
+	if (rc < 0)
 		return -1;
 	t->report.bytes_fetched = atomic_load(&job.fetched);
+	t->report.bytes_reused = atomic_load(&job.reused);
+	t->dirs = job.dirs;
+	job.dirs = (struct oci_strings){0};
 	oci_event_phase(t->options->observer, "publish", 0, 0);
-	return name_parts(t, err);
+	return settle(t, err);
 }
 
 /* publishing */
@@ -139,30 +180,14 @@ static int fill_record(const struct pull_tree *t, struct oci_record *record, str
 	return strcmp(t->part, OCI_MODEL_ROOT) == 0 ? 0 : oci_str_set(&record->part, t->part, err);
 }
 
-static int may_publish(void *ctx, struct oci_error *err)
-{
-	const struct pull_tree *t = ctx;
-
-	return oci_lease_check(t->lease, err);
-}
-
-/* What a writer that was taken for dead runs into is not the disk's fault. */
-static void blame_takeover(const struct pull_tree *t, struct oci_error *err)
-{
-	struct oci_error lost = {0};
-
-	if (err && err->side != OCI_SIDE_SOURCE && oci_lease_check(t->lease, &lost) < 0 && lost.code == OCI_E_BUSY)
-		*err = lost;
-}
-
 static int publish(struct pull_tree *t, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_record_clear) struct oci_record record = {0};
 	struct oci_publication p = {.place = &t->place,
-		.stage = &t->stage,
+		.stage = t->made.fd >= 0 ? &t->made : &t->stage,
 		.record = &record,
 		.parts = t->parts,
-		.may = may_publish,
+		.may = may_write,
 		.ctx = t,
 		.observer = t->options->observer};
 	int rc;
@@ -222,12 +247,15 @@ static bool takes_blocks(const struct pull_tree *t)
 /* The staged rest stays where another run can use it. Once the lease is lost it is another's, who may be at work on it. */
 static int give_up(const struct pull_tree *t, struct oci_error *err)
 {
-	bool useful = t->keep && pull_dir_blame(t, err) && err && err->code != OCI_E_FORMAT &&
-		err->code != OCI_E_UNSUPPORTED && err->code != OCI_E_DIGEST;
+	bool useful;
 
-	blame_takeover(t, err);
-	if (oci_lease_check(t->lease, NULL) < 0)
+	if (!err)
 		return -1;
+	blame_takeover(t, err);
+	if (err->code == OCI_E_BUSY)
+		return -1; /* what is staged is another writer's now */
+	useful = t->keep && pull_dir_blame(t, err) && err->code != OCI_E_FORMAT && err->code != OCI_E_UNSUPPORTED &&
+		err->code != OCI_E_DIGEST;
 	if (!useful)
 		oci_stage_remove(&t->stage);
 	else
@@ -240,15 +268,16 @@ static int land_and_publish(struct pull_tree *t, struct oci_error *err)
 	bool blocks = takes_blocks(t);
 
 	if (oci_stage_open(t->place.state, t->place.state_name, &t->image.descriptor.digest,
-		    blocks && t->place.mode == OCI_PLACE_IN_PLACE, &t->stage, err) < 0) {
+		    !blocks || t->place.mode == OCI_PLACE_IN_PLACE, &t->stage, err) < 0) {
 		blame_takeover(t, err);
 		return -1;
 	}
+	t->keep = t->stage.found;
 	oci_stage_sweep(t->place.state, t->place.state_name, &t->stage, t->place.has_record, false);
 	if ((blocks ? pull_blocks(t, err) : take_streams(t, err)) < 0 || pull_dir_check(t, err) < 0 ||
 		(!t->report.unchanged && publish(t, err) < 0))
 		return give_up(t, err);
-	if (!t->holds_old)
+	if (!t->holds_old || !blocks)
 		oci_stage_remove(&t->stage);
 	if (t->report.unchanged)
 		report_unchanged(t);
@@ -278,7 +307,6 @@ static int look(struct pull_tree *t, const char *dest, struct oci_error *err)
 {
 	/* What is removed first cannot be swapped. */
 	struct oci_place_wish wish = {.publish = t->options->replace_first ? OCI_PUBLISH_IN_PLACE : t->options->publish,
-		.is_model = image_is_model(t),
 		.adopt = t->options->adopt,
 		.look_only = t->options->dry_run,
 		.root = &t->root.digest};
@@ -290,6 +318,8 @@ static int look(struct pull_tree *t, const char *dest, struct oci_error *err)
 		report_unchanged(t);
 		return 0;
 	}
+	/* Of an image without an index nobody knows before it is there; what it was is a good guess. */
+	wish.is_model = takes_blocks(t) ? image_is_model(t) : t->place.beside;
 	if (oci_place_decide(&t->place, &wish, err) < 0)
 		return -1;
 	t->report.mode = t->place.mode;
@@ -391,6 +421,7 @@ int oci_pull(const struct oci_pull_options *options, struct oci_pull_report *ret
 		.part = options->root ? options->root : OCI_MODEL_ROOT,
 		.place = OCI_PLACE_NONE,
 		.stage = OCI_STAGE_NONE,
+		.made = OCI_STAGE_NONE,
 		.jobs = pull_jobs(options->jobs)};
 
 	if (open_source(&t, err) < 0)

@@ -10,7 +10,8 @@
  * An image in our format is taken block by block (engine/land.h): what old trees
  * on the volume hold is linked or copied, the rest is fetched by all workers
  * straight to its place in a staged part, and a run that was killed goes on where
- * it ended. Other images come as streams, layer by layer (pull_stream.c). Then
+ * it ended. Other images come as streams, layer by layer (pull_stream.c), each with a
+ * ledger (engine/ledger.h) to the same end. Then
  * files, directories and the record are made durable, and the tree is published
  * (engine/publish.h) in the mode that the place asks for (engine/place.h).
  *

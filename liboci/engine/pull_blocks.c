@@ -81,16 +81,16 @@ static int reuse(struct blocks *b, struct oci_error *err)
 static int check_space(struct blocks *b, struct oci_error *err)
 {
 	struct pull_tree *t = b->t;
-	uint64_t missing = oci_land_missing(&b->land);
+	uint64_t parts = total_of(&b->plan, OCI_PLAN_WANTED);
 	struct oci_error why = {0};
 
-	if (missing == 0 || oci_stage_check_space(&t->stage, t->options->dest, missing + OCI_STAGE_MARGIN_BYTES, &why) == 0)
+	if (oci_land_missing(&b->land) == 0 || oci_stage_check_space(&t->stage, t->options->dest, parts, &why) == 0)
 		return 0;
 	if (t->options->replace_first && t->place.dir >= 0) {
 		oci_event_note(t->options->observer, "old and new do not fit together: the old tree goes first");
 		if (pull_clear_old(t, &b->plan, err) < 0)
 			return -1;
-		return oci_stage_check_space(&t->stage, t->options->dest, missing + OCI_STAGE_MARGIN_BYTES, err);
+		return oci_stage_check_space(&t->stage, t->options->dest, parts, err);
 	}
 	if (t->place.record_count > 0)
 		oci_append(&why, "; --replace-first removes the old tree before");
@@ -126,7 +126,7 @@ static int land(struct blocks *b, struct oci_error *err)
 	rc = oci_land_run(&b->land, err);
 	t->report.bytes_fetched = atomic_load(&b->land.fetched);
 	t->report.bytes_reused = atomic_load(&b->land.reused) + (wanted > missing ? wanted - missing : 0);
-	t->keep = t->report.bytes_fetched + t->report.bytes_reused > 0;
+	t->keep = t->keep || t->report.bytes_fetched + t->report.bytes_reused > 0;
 	return rc;
 }
 

@@ -61,7 +61,10 @@ static int list_layer(struct oci_worker *worker, size_t i, struct oci_error *err
 	if (layer->use == OCI_USE_RAW)
 		return list_raw(p, i, err);
 	options.digests = true;
-	return pull_unpack(p, i, &options, err);
+	if (pull_unpack(p, i, &options, err) < 0)
+		return -1;
+	oci_listing_sort(&p->unpacked[i].files);
+	return 0;
 }
 
 /* The layers one over the other. */

@@ -1,4 +1,4 @@
-/* Images without an index: layers are unpacked as streams, and merged. */
+/* Images without an index: layers are unpacked as streams, each with a ledger, and merged. */
 #include "engine/pull_job.h"
 
 #include <stdio.h>
@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/fs.h"
 #include "base/workers.h"
 #include "stream/gzip.h"
 #include "stream/verify.h"
@@ -97,16 +96,18 @@ int pull_decide(struct pull_job *p, struct oci_error *err)
 		decide_layer(p, i);
 		p->merge[i].unpacked = &p->unpacked[i];
 		p->merge[i].exclusive = p->image->layers[i].use == OCI_USE_RAW;
-		snprintf(p->merge[i].name, sizeof p->merge[i].name, "layer-%zu", i);
 	}
 	return 0;
 }
 
-static struct oci_reader *open_layer(struct pull_job *p, size_t i, struct oci_error *err)
+/* From where the ledger says, if there is one: only a layer that is stored as it is has such a place. */
+static struct oci_reader *open_layer(struct pull_job *p, size_t i, struct oci_ledger *ledger, struct oci_error *err)
 {
 	const struct oci_image_layer *layer = &p->image->layers[i];
 	const struct oci_descriptor plain = {.digest = layer->diff_id, .size_bytes = OCI_VERIFY_ANY_SIZE};
-	struct oci_reader *reader = oci_store_fetch(p->store, &p->image->manifest.layers[i], err);
+	bool along = ledger && layer->compression == OCI_PLAIN;
+	struct oci_reader *reader =
+		oci_store_fetch_along(p->store, &p->image->manifest.layers[i], along ? &ledger->trail : NULL, err);
 
 	if (!reader || layer->compression == OCI_PLAIN)
 		return reader;
@@ -142,7 +143,7 @@ struct oci_unpack_options pull_options(struct pull_job *p, size_t i, const atomi
 	bool tar = layer->use == OCI_USE_TAR;
 
 	return (struct oci_unpack_options){
-		.dir = -1,
+		.layer = i,
 		.root = tar ? "" : p->root,
 		.strip = tar ? strip_of(layer) : NULL,
 		.filter = p->filter,
@@ -150,42 +151,36 @@ struct oci_unpack_options pull_options(struct pull_job *p, size_t i, const atomi
 		.observer = p->observer,
 		.cancel = p->cancel,
 		.failed = failed,
+		.may = p->may,
+		.ctx = p->ctx,
 		.name_bytes = &p->name_bytes,
 	};
+}
+
+static bool is_shaped(const struct pull_job *p, size_t i)
+{
+	return p->image->layers[i].use == OCI_USE_SHAPED && strcmp(p->root, OCI_MODEL_ROOT) == 0;
 }
 
 int pull_unpack(struct pull_job *p, size_t i, const struct oci_unpack_options *options,
 	struct oci_error *err)
 {
 	const struct oci_image_layer *layer = &p->image->layers[i];
-	OCI_CLEANUP(oci_reader_cleanup) struct oci_reader *reader = open_layer(p, i, err);
+	OCI_CLEANUP(oci_reader_cleanup) struct oci_reader *reader = open_layer(p, i, options->ledger, err);
 
 	if (!reader)
 		return -1;
-	if (layer->use == OCI_USE_SHAPED && strcmp(p->root, OCI_MODEL_ROOT) == 0)
+	if (is_shaped(p, i))
 		return unpack_shaped(p, i, reader, options, err);
 	if (layer->use == OCI_USE_RAW)
-		return oci_unpack_raw(reader, layer->path, options, &p->unpacked[i], err);
+		return oci_unpack_raw(reader, layer->path, &p->image->manifest.layers[i], options, &p->unpacked[i], err);
 	return oci_unpack_tar_take(oci_steal(&reader), layer->use != OCI_USE_TAR, options, &p->unpacked[i], err);
 }
 
-/* Unpack into a directory of its own, which is made, or emptied of a try before. */
-static int unpack_afresh(struct pull_job *p, size_t i, const atomic_bool *failed, struct oci_error *err)
+static void forget(struct pull_job *p, size_t i)
 {
-	struct oci_unpack_options options = pull_options(p, i, failed);
-	const char *name = p->merge[i].name;
-	oci_autoclose int dir = -1;
-
 	atomic_fetch_sub(&p->name_bytes, p->unpacked[i].name_bytes);
 	oci_unpacked_clear(&p->unpacked[i]);
-	if (oci_fs_remove_tree(p->stage->fd, name, err) < 0 ||
-		oci_fs_mkdirs_beneath(p->stage->fd, name, 0700, err) < 0)
-		return -1;
-	dir = oci_fs_open_dir_beneath(p->stage->fd, name, err);
-	if (dir < 0)
-		return -1;
-	options.dir = dir;
-	return p->wanted[i] ? pull_unpack(p, i, &options, err) : 0;
 }
 
 static int check_blob(struct pull_job *p, size_t i, struct oci_error *err)
@@ -196,34 +191,111 @@ static int check_blob(struct pull_job *p, size_t i, struct oci_error *err)
 	return reader ? oci_reader_drain(reader, err) : -1;
 }
 
-/* Bytes that changed on the way are fetched once more, from scratch. Damage that
- * shows before the digest does may be the blob's own: then it stays. */
-static int unpack_layer(struct pull_job *p, size_t i, const atomic_bool *failed, struct oci_error *err)
+/* A layer on its way into the stage. */
+struct taking {
+	struct pull_job *job;
+	size_t i;
+	struct oci_ledger_key key;
+	struct oci_unpack_options options;
+	struct oci_ledger ledger;
+};
+
+static int unpack(struct taking *t, struct oci_error *err)
+{
+	struct oci_ledger *ledger = t->options.ledger;
+
+	if (pull_unpack(t->job, t->i, &t->options, err) < 0)
+		return -1;
+	return ledger ? oci_ledger_end(ledger, &t->job->unpacked[t->i], err) : 0;
+}
+
+static int begin_anew(struct taking *t, struct oci_error *err)
+{
+	forget(t->job, t->i);
+	return t->options.ledger ? oci_ledger_reset(&t->key, &t->options, t->options.ledger, err) : 0;
+}
+
+static bool is_content(const struct oci_error *err)
+{
+	return err->code == OCI_E_DIGEST || err->code == OCI_E_FORMAT;
+}
+
+/* Bytes that changed on the way are fetched once more, from scratch, and so are those that
+ * do not go with what a run before has left. Damage that shows before the digest does may be
+ * the blob's own: then it stays. */
+static int unpack_layer(struct taking *t, struct oci_error *err)
 {
 	struct oci_error first = {0};
+	bool resumed = t->ledger.trail.from.offset > 0;
+	int rc = unpack(t, &first);
 
-	if (unpack_afresh(p, i, failed, &first) == 0)
-		return 0;
-	if (first.code == OCI_E_DIGEST || first.code == OCI_E_FORMAT) {
-		if (first.code == OCI_E_FORMAT && check_blob(p, i, err) < 0)
+	if (rc < 0 && resumed && is_content(&first)) {
+		first = (struct oci_error){0};
+		if (begin_anew(t, err) < 0)
 			return -1;
-		return unpack_afresh(p, i, failed, err);
+		rc = unpack(t, &first);
+	}
+	if (rc == 0)
+		return 0;
+	if (is_content(&first)) {
+		if (first.code == OCI_E_FORMAT && check_blob(t->job, t->i, err) < 0)
+			return -1;
+		return begin_anew(t, err) < 0 ? -1 : unpack(t, err);
 	}
 	*err = first;
 	return -1;
+}
+
+/* Without digests of its files nothing of a layer can be proven again. */
+static int open_ledger(struct taking *t, struct oci_error *err)
+{
+	if (!t->options.digests || is_shaped(t->job, t->i))
+		return 0;
+	t->options.ledger = &t->ledger;
+	return oci_ledger_open(&t->key, &t->options, &t->job->unpacked[t->i], &t->ledger, err);
+}
+
+static int stage_layer(struct taking *t, struct oci_error *err)
+{
+	struct pull_job *p = t->job;
+	const struct oci_descriptor *d = &p->image->manifest.layers[t->i];
+	bool had_all;
+	uint64_t had;
+	int rc;
+
+	if (open_ledger(t, err) < 0)
+		return -1;
+	had_all = t->ledger.whole;
+	rc = had_all ? 0 : unpack_layer(t, err);
+	if (t->ledger.whole || t->ledger.pointed > 0)
+		atomic_store(&p->kept, true);
+	if (rc < 0)
+		return -1;
+	oci_listing_sort(&p->unpacked[t->i].files);
+	had = had_all ? d->size_bytes : t->ledger.trail.from.offset;
+	atomic_fetch_add(&p->reused, had);
+	atomic_fetch_add(&p->fetched, d->size_bytes - had);
+	return 0;
 }
 
 static int take_layer(struct oci_worker *worker, size_t i, struct oci_error *err)
 {
 	struct pull_job *p = worker->ctx;
 	const struct oci_descriptor *d = &p->image->manifest.layers[i];
+	struct taking t = {.job = p,
+		.i = i,
+		.key = {p->stage, &p->image->descriptor.digest, d, p->tree, p->dest_dir},
+		.options = pull_options(p, i, worker->failed),
+		.ledger = OCI_LEDGER_NONE};
 	char text[OCI_DIGEST_TEXT_MAX];
+	int rc;
 
-	if (unpack_layer(p, i, worker->failed, err) < 0)
-		return oci_wrap(err, "layer %s", oci_digest_format(&d->digest, text));
-	if (p->wanted[i])
-		atomic_fetch_add(&p->fetched, d->size_bytes);
-	return 0;
+	if (!p->wanted[i])
+		return 0;
+	t.options.stage = p->stage;
+	rc = stage_layer(&t, err);
+	oci_ledger_close(&t.ledger);
+	return rc < 0 ? oci_wrap(err, "layer %s", oci_digest_format(&d->digest, text)) : 0;
 }
 
 static uint64_t wanted_bytes(const struct pull_job *p)
@@ -325,7 +397,7 @@ static int fetch(struct pull_job *p, struct oci_error *err)
 {
 	uint64_t bytes = wanted_bytes(p);
 
-	if (oci_stage_check_space(p->stage, p->dest, bytes + OCI_STAGE_MARGIN_BYTES, err) < 0)
+	if (oci_stage_check_space(p->stage, p->dest, bytes, err) < 0)
 		return -1;
 	oci_event_phase(p->observer, "pull", bytes, wanted_files(p));
 	return oci_workers_run(p->jobs, p->image->manifest.layer_count, take_layer, p, p->cancel, err);
@@ -353,6 +425,7 @@ void pull_clear(struct pull_job *p)
 {
 	for (size_t i = 0; p->unpacked && i < p->image->manifest.layer_count; i++)
 		oci_unpacked_clear(&p->unpacked[i]);
+	oci_strings_clear(&p->dirs);
 	free(p->unpacked);
 	free(p->merge);
 	free(p->wanted);
@@ -363,7 +436,7 @@ int pull_stream(struct pull_job *p, struct oci_listing *ret, struct oci_error *e
 {
 	if (pull_decide(p, err) < 0 || fetch(p, err) < 0)
 		return -1;
-	if (oci_merge(p->stage->fd, p->merge, p->image->manifest.layer_count, p->root, ret, err) < 0)
+	if (oci_merge(p->merge, p->image->manifest.layer_count, p->root, ret, &p->dirs, err) < 0)
 		return -1;
 	if (ret->count == 0)
 		return nothing_landed(p, err);

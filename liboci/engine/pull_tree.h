@@ -17,6 +17,7 @@ struct pull_tree {
 	struct oci_place place;
 	struct oci_lease *lease;     /* of the place, while it is written to */
 	struct oci_stage stage;
+	struct oci_stage made;       /* of streams: a directory that holds the tree, made of flat parts */
 	struct oci_reuse reuse;
 	unsigned jobs;
 
@@ -24,6 +25,7 @@ struct pull_tree {
 	struct oci_listing listing;
 	const char **parts;          /* of the listing's files, for a publication in place */
 	struct oci_strings part_names;
+	struct oci_strings dirs;     /* of streams: directories that the image names */
 	bool holds_old;              /* the stage is the old tree's now */
 	bool keep;                   /* something is staged that the next run can use */
 	struct oci_pull_report report;
@@ -44,6 +46,12 @@ int pull_lease(struct pull_tree *t, struct oci_error *err);
 int pull_blocks(struct pull_tree *t, struct oci_error *err);
 /* What pull_blocks() would do, as far as it shows without reading old blocks. */
 int pull_blocks_preview(struct pull_tree *t, struct oci_error *err);
+/* Of streams: what each listed file is called in the stage; hard links get parts of their own. */
+int pull_name_parts(struct pull_tree *t, struct oci_error *err);
+/* Make a tree of them, in a staging directory beside. */
+int pull_build_tree(const struct pull_tree *t, const struct oci_strings *dirs, struct oci_stage *ret,
+	struct oci_error *err);
+int pull_open_dir(const struct pull_tree *t, struct oci_stage *ret, struct oci_error *err);
 /* The old tree goes, so that the new one fits: files that no KEPT file of the plan is, after
  * the record. */
 int pull_clear_old(struct pull_tree *t, struct oci_block_plan *plan, struct oci_error *err);

@@ -133,28 +133,6 @@ static int open_dirs(struct oci_stage *stage, struct oci_error *err)
 	return stage->tree < 0 ? -1 : oci_fs_walk(stage->tree, drop_temp, &stage->tree, err);
 }
 
-int oci_stage_open(int parent, const char *name, const struct oci_digest *manifest, bool flat, struct oci_stage *ret,
-	struct oci_error *err)
-{
-	OCI_CLEANUP(oci_stage_clear) struct oci_stage stage = OCI_STAGE_NONE;
-	char prefix[OCI_STAGE_NAME_MAX], hex[OCI_DIGEST_TEXT_MAX];
-
-	dest_prefix(name, prefix);
-	oci_digest_hex(manifest, hex);
-	snprintf(stage.prefix, sizeof stage.prefix, "%.30s.%.*s", prefix, MANIFEST_HEX, hex);
-	stage.flat = flat;
-	stage.parent = fcntl(parent, F_DUPFD_CLOEXEC, 0);
-	if (stage.parent < 0)
-		return oci_fail_sys(err, errno, OCI_E_IO, "staging");
-	if (open_dirs(&stage, err) < 0) {
-		oci_wrap(err, "cannot write beside '%s'", name);
-		return oci_fail_side(err, OCI_SIDE_DEST);
-	}
-	*ret = stage;
-	stage = OCI_STAGE_NONE;
-	return 0;
-}
-
 /* What a sweep looks for. */
 struct sweep {
 	int parent;
@@ -186,6 +164,46 @@ static int sweep_entry(void *ctx, const char *name, const struct stat *st, struc
 static void sweep(struct sweep *job)
 {
 	(void)oci_fs_walk(job->parent, sweep_entry, job, NULL);
+}
+
+static bool is_found(const struct oci_stage *stage)
+{
+	struct sweep job = {.parent = stage->parent, .prefix = stage->prefix, .keep = "", .lease = "", .all = true, .look = true};
+
+	sweep(&job);
+	return job.found;
+}
+
+int oci_stage_open(int parent, const char *name, const struct oci_digest *manifest, bool flat, struct oci_stage *ret,
+	struct oci_error *err)
+{
+	OCI_CLEANUP(oci_stage_clear) struct oci_stage stage = OCI_STAGE_NONE;
+	char prefix[OCI_STAGE_NAME_MAX], hex[OCI_DIGEST_TEXT_MAX];
+
+	dest_prefix(name, prefix);
+	oci_digest_hex(manifest, hex);
+	snprintf(stage.prefix, sizeof stage.prefix, "%.30s.%.*s", prefix, MANIFEST_HEX, hex);
+	stage.flat = flat;
+	stage.parent = fcntl(parent, F_DUPFD_CLOEXEC, 0);
+	if (stage.parent < 0)
+		return oci_fail_sys(err, errno, OCI_E_IO, "staging");
+	stage.found = is_found(&stage);
+	if (open_dirs(&stage, err) < 0) {
+		oci_wrap(err, "cannot write beside '%s'", name);
+		return oci_fail_side(err, OCI_SIDE_DEST);
+	}
+	*ret = stage;
+	stage = OCI_STAGE_NONE;
+	return 0;
+}
+
+bool oci_stage_has_dir(const struct oci_stage *flat)
+{
+	char name[OCI_STAGE_NAME_MAX];
+	struct stat st;
+
+	dir_name(flat, name);
+	return fstatat(flat->parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
 bool oci_stage_any(int parent, const char *name)
@@ -308,14 +326,39 @@ int oci_stage_part(const struct oci_stage *stage, size_t number, const char *pat
 	return oci_steal_fd(&fd);
 }
 
-int oci_stage_check_space(const struct oci_stage *stage, const char *dest, uint64_t need_bytes, struct oci_error *err)
+struct held {
+	const struct oci_stage *stage;
+	uint64_t bytes;
+};
+
+static int add_held(void *ctx, const char *path, const struct stat *st, struct oci_error *err)
 {
+	struct held *held = ctx;
+	bool mine = !held->stage->flat || oci_str_starts(path, held->stage->prefix);
+
+	if (mine && S_ISREG(st->st_mode) && st->st_nlink == 1)
+		held->bytes += (uint64_t)st->st_blocks * 512; /* what st_blocks counts, whatever the file system */
+	return held->stage->flat; /* 1: do not go down */
+}
+
+/* By parts of its own, not by links to other trees. */
+static uint64_t held_bytes(const struct oci_stage *stage)
+{
+	struct held held = {.stage = stage};
+
+	(void)oci_fs_walk(stage->fd, add_held, &held, NULL);
+	return held.bytes;
+}
+
+int oci_stage_check_space(const struct oci_stage *stage, const char *dest, uint64_t parts_bytes, struct oci_error *err)
+{
+	uint64_t held = held_bytes(stage), need_bytes, free_bytes;
 	char need[OCI_STR_SIZE_MAX], have[OCI_STR_SIZE_MAX];
 	struct statvfs vfs;
-	uint64_t free_bytes;
 
 	if (fstatvfs(stage->fd, &vfs) < 0 || vfs.f_blocks == 0)
 		return 0; /* a file system that does not say is tried */
+	need_bytes = (parts_bytes > held ? parts_bytes - held : 0) + OCI_STAGE_MARGIN_BYTES;
 	free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
 	if (free_bytes >= need_bytes)
 		return 0;

@@ -8,7 +8,8 @@
  * - a directory, `<prefix>.part`, in which "tree" grows into the tree itself: for
  *   a tree that is published by one rename;
  * - flat, files `<prefix>.<number>.part` side by side: where a tree is filled in
- *   place, for in a Triton repository a directory of ours would be a model.
+ *   place, for in a Triton repository a directory of ours would be a model; and where
+ *   nobody knows yet what the tree will be.
  *
  *     struct oci_stage stage = OCI_STAGE_NONE;
  *     oci_stage_open(parent, "model", &manifest, false, &stage, err);
@@ -37,6 +38,7 @@
 struct oci_stage {
 	int parent;  /* the directory that it lies in */
 	bool flat;
+	bool found;  /* a run before has left something in it */
 	char prefix[OCI_STAGE_NAME_MAX - 36];
 	int fd;      /* of the staging directory; flat: of the parent */
 	int tree;    /* of "tree" in it; flat: of the parent */
@@ -48,6 +50,8 @@ int oci_stage_open(int parent, const char *name, const struct oci_digest *manife
 	struct oci_error *err);
 /* Give "tree" its private name, within stage->fd. */
 int oci_stage_claim_tree(const struct oci_stage *stage, char ret[OCI_STAGE_NAME_MAX], struct oci_error *err);
+/* Is there a staging directory, too, with the prefix of this flat stage? */
+bool oci_stage_has_dir(const struct oci_stage *flat);
 /* Is there state of a destination, besides the old tree of a swap? */
 bool oci_stage_any(int parent, const char *name);
 /* Remove it with all that it holds. */
@@ -73,5 +77,7 @@ const char *oci_stage_file_name(const struct oci_stage *stage, const char *what,
 /* Names of the destination's own: its lease, the tree a swap replaced, and a record taken away. */
 void oci_stage_dest_name(const char *name, const char *what, char ret[OCI_STAGE_NAME_MAX]);
 
-/* Fails with OCI_E_NOSPACE, saying need and have, unless so much is free. */
-int oci_stage_check_space(const struct oci_stage *stage, const char *dest, uint64_t need_bytes, struct oci_error *err);
+/* Fails with OCI_E_NOSPACE, saying need and have, unless there is room for parts of so many
+ * bytes in all and for the margin: what parts take already is not counted again, and that
+ * is their whole size where it could be promised. */
+int oci_stage_check_space(const struct oci_stage *stage, const char *dest, uint64_t parts_bytes, struct oci_error *err);

@@ -6,12 +6,11 @@
 
 #include "base/cleanup.h"
 #include "base/fs.h"
+#include "engine/ledger.h"
 #include "engine/unpack_file.h"
 #include "stream/tar.h"
 
 #define OUTSIDE_SHOWN 16
-#define ENTRY_COST 256 /* memory beside the name: here, in the merged listing, in the record */
-#define NAME_COPIES 3
 #define WHITEOUT ".wh."
 #define OPAQUE ".wh..wh..opq"
 
@@ -21,6 +20,7 @@ struct unpacking {
 	struct oci_tar *tar;
 	bool whiteouts;
 	size_t entries;
+	uint64_t begin; /* of the tar in the layer: that was read by a run before up to here */
 };
 
 static int note_outside(struct unpacking *u, const char *path, struct oci_error *err)
@@ -60,33 +60,6 @@ static const char *below_root(const struct unpacking *u, const char *path)
 	return path;
 }
 
-/* A layer names a path once. The empty file keeps the link's name from the rest
- * of the layer, which would otherwise vanish under it; it never reaches the tree. */
-static int claim_name(const struct unpacking *u, const char *path, struct oci_error *err)
-{
-	OCI_CLEANUP(unpack_file_clear) struct unpack_file file = {.fd = -1};
-
-	return unpack_file_begin(&file, u->options, path, 0, 0, err);
-}
-
-static int add_link(struct unpacking *u, const char *path, const char *target, bool symbolic,
-	struct oci_error *err)
-{
-	struct oci_unpacked *ret = u->ret;
-	struct oci_unpack_link *grown, *link;
-
-	if (claim_name(u, path, err) < 0)
-		return -1;
-	grown = reallocarray(ret->links, ret->link_count + 1, sizeof *grown);
-	if (!grown)
-		return oci_fail_nomem(err);
-	ret->links = grown;
-	link = &grown[ret->link_count];
-	*link = (struct oci_unpack_link){strdup(path), strdup(target), symbolic};
-	ret->link_count++;
-	return link->path && link->target ? 0 : oci_fail_nomem(err);
-}
-
 static int take_hardlink(struct unpacking *u, const char *path, const struct oci_tar_entry *entry,
 	struct oci_error *err)
 {
@@ -100,7 +73,7 @@ static int take_hardlink(struct unpacking *u, const char *path, const struct oci
 	if (!oci_fs_path_ok(target) || !below_root(u, target))
 		return oci_fail(err, OCI_E_FORMAT, "hard link '%s' leads outside the model",
 			oci_str_escape(entry->path, shown));
-	return add_link(u, path, below_root(u, target), false, err);
+	return oci_unpacked_add_link(u->ret, path, below_root(u, target), false, err);
 }
 
 static int take_data(struct unpacking *u, struct unpack_file *file, struct oci_error *err)
@@ -121,20 +94,22 @@ static int take_data(struct unpacking *u, struct unpack_file *file, struct oci_e
 static int take_file(struct unpacking *u, const char *path, const struct oci_tar_entry *entry,
 	struct oci_error *err)
 {
-	OCI_CLEANUP(unpack_file_clear) struct unpack_file file = {.fd = -1};
+	OCI_CLEANUP(unpack_file_clear) struct unpack_file file = {.fd = -1,
+		.path = path,
+		.part.number = (uint32_t)u->entries,
+		.mode = entry->mode,
+		.size_bytes = entry->size_bytes,
+		.begin = u->begin + oci_tar_position(u->tar)};
 
-	if (unpack_file_begin(&file, u->options, path, entry->mode, entry->size_bytes, err) < 0 ||
-		take_data(u, &file, err) < 0)
+	if (unpack_file_begin(&file, u->options, u->ret, err) < 0 || take_data(u, &file, err) < 0)
 		return -1;
-	return unpack_file_end(&file, u->ret, err);
+	return unpack_file_end(&file, err);
 }
 
 static int take_dir(struct unpacking *u, const char *path, struct oci_error *err)
 {
 	if (*path == '\0' || !oci_filter_is_empty(&u->options->filter))
 		return 0;
-	if (u->options->dir >= 0 && oci_fs_mkdirs_beneath(u->options->dir, path, 0775, err) < 0)
-		return oci_wrap(err, "directory '%s'", path);
 	return oci_strings_add(&u->ret->dirs, path, err);
 }
 
@@ -177,18 +152,6 @@ static bool is_whiteout(const char *path)
 	return oci_str_starts(slash ? slash + 1 : path, WHITEOUT);
 }
 
-static int charge(const struct unpacking *u, const struct oci_tar_entry *entry, struct oci_error *err)
-{
-	size_t len = strlen(entry->path) + (entry->link ? strlen(entry->link) : 0);
-	unsigned long long cost = ENTRY_COST + NAME_COPIES * len;
-
-	u->ret->name_bytes += cost;
-	if (u->options->name_bytes && atomic_fetch_add(u->options->name_bytes, cost) + cost > OCI_UNPACK_NAMES_MAX)
-		return oci_fail(err, OCI_E_UNSUPPORTED, "its layers hold more names than fit into %zu MiB",
-			OCI_UNPACK_NAMES_MAX / OCI_MIB);
-	return 0;
-}
-
 static int take_entry(struct unpacking *u, const struct oci_tar_entry *entry, struct oci_error *err)
 {
 	const char *path = below_root(u, entry->path);
@@ -199,7 +162,7 @@ static int take_entry(struct unpacking *u, const struct oci_tar_entry *entry, st
 	bool whiteout = u->whiteouts && is_whiteout(entry->path);
 	if (!path && !whiteout)
 		return note_outside(u, entry->path, err);
-	if (charge(u, entry, err) < 0)
+	if (oci_unpack_charge(u->options, u->ret, entry->path, entry->link, err) < 0)
 		return -1;
 	if (whiteout)
 		return take_whiteout(u, entry->path, err);
@@ -212,27 +175,55 @@ static int take_entry(struct unpacking *u, const struct oci_tar_entry *entry, st
 	if (!oci_filter_takes(&u->options->filter, path))
 		return 0;
 	if (entry->type == OCI_TAR_SYMLINK)
-		return add_link(u, path, entry->link, true, err);
+		return oci_unpacked_add_link(u->ret, path, entry->link, true, err);
 	if (entry->type == OCI_TAR_HARDLINK)
 		return take_hardlink(u, path, entry, err);
 	return take_file(u, path, entry, err);
 }
 
+/* The rest of a file that a run before has begun, and what fills its last block. *ended:
+ * the layer has no more, as some writers leave even that out. */
+static int finish_file(struct unpacking *u, struct oci_reader *layer, bool *ended, struct oci_error *err)
+{
+	OCI_CLEANUP(unpack_file_clear) struct unpack_file file = UNPACK_FILE_NONE;
+	oci_autofree char *chunk = malloc(OCI_MIB);
+	size_t padding;
+	ssize_t n;
+
+	if (!chunk)
+		return oci_fail_nomem(err);
+	if (unpack_file_resume(&file, u->options, u->ret, err) < 0 ||
+		unpack_file_fill(&file, layer, file.size_bytes - file.done, chunk, err) < 0 ||
+		unpack_file_end(&file, err) < 0)
+		return -1;
+	padding = (size_t)oci_tar_padding(file.size_bytes);
+	u->entries = file.part.number;
+	u->begin = file.begin + file.size_bytes + padding;
+	n = oci_reader_read_full(layer, chunk, padding, err);
+	*ended = n >= 0 && (size_t)n < padding;
+	return n < 0 ? -1 : 0;
+}
+
 int oci_unpack_tar_take(struct oci_reader *layer, bool whiteouts, const struct oci_unpack_options *options,
 	struct oci_unpacked *ret, struct oci_error *err)
 {
-	OCI_CLEANUP(oci_tar_cleanup) struct oci_tar *tar = oci_tar_open_take(layer, err);
-	struct unpacking u = {.options = options, .ret = ret, .tar = tar, .whiteouts = whiteouts};
+	OCI_CLEANUP(oci_reader_cleanup) struct oci_reader *reader = layer;
+	OCI_CLEANUP(oci_tar_cleanup) struct oci_tar *tar = NULL;
+	struct unpacking u = {.options = options, .ret = ret, .whiteouts = whiteouts};
 	struct oci_tar_entry entry;
+	bool ended = false;
 	int rc;
 
+	if (options->ledger && options->ledger->begun.path && finish_file(&u, reader, &ended, err) < 0)
+		return -1;
+	if (ended)
+		return 0;
+	tar = oci_tar_open_take(oci_steal(&reader), err);
+	u.tar = tar;
 	if (!tar)
 		return -1;
 	while ((rc = oci_tar_next(tar, &entry, err)) > 0)
 		if (take_entry(&u, &entry, err) < 0)
 			return -1;
-	if (rc < 0)
-		return -1;
-	oci_listing_sort(&ret->files);
-	return 0;
+	return rc;
 }

@@ -135,10 +135,12 @@ static void fetched_close(struct oci_reader *base)
 
 static const struct oci_reader_ops fetched_ops = {.read = fetched_read, .close = fetched_close};
 
-struct oci_reader *oci_store_fetch(struct oci_store *s, const struct oci_descriptor *d, struct oci_error *err)
+struct oci_reader *oci_store_fetch_along(struct oci_store *s, const struct oci_descriptor *d,
+	struct oci_verify_trail *trail, struct oci_error *err)
 {
-	struct oci_reader *bytes = s->ops->open(s, d, 0, d->size_bytes, err);
-	struct oci_reader *verified = bytes ? oci_verify_reader_take(bytes, d, err) : NULL;
+	uint64_t offset = trail ? trail->from.offset : 0;
+	struct oci_reader *bytes = s->ops->open(s, d, offset, d->size_bytes - offset, err);
+	struct oci_reader *verified = bytes ? oci_verify_reader_along_take(bytes, d, trail, err) : NULL;
 
 	if (!verified || !s->ops->distrust)
 		return verified;
@@ -154,6 +156,11 @@ struct oci_reader *oci_store_fetch(struct oci_store *s, const struct oci_descrip
 		return NULL;
 	}
 	return &f->base;
+}
+
+struct oci_reader *oci_store_fetch(struct oci_store *s, const struct oci_descriptor *d, struct oci_error *err)
+{
+	return oci_store_fetch_along(s, d, NULL, err);
 }
 
 static int read_once(struct oci_store *s, const struct oci_descriptor *d, struct oci_buf *out,

@@ -39,6 +39,7 @@
 #include "stream/reader.h"
 
 struct oci_rate;
+struct oci_verify_trail;
 
 struct oci_store {
 	const struct oci_store_ops *ops; /* store/ops.h */
@@ -125,9 +126,12 @@ int oci_store_referrers(struct oci_store *s, const struct oci_digest *subject, c
  * where the place does not do so by itself. Not for two writers at once. */
 int oci_store_refer(struct oci_store *s, const struct oci_digest *subject, const struct oci_manifest *list,
 	struct oci_error *err);
-/* The doors to bytes, these two verifying. What they find wrong is asked elsewhere the
+/* The doors to bytes, these three verifying. What they find wrong is asked elsewhere the
  * next time, where there is an elsewhere. */
 struct oci_reader *oci_store_fetch(struct oci_store *s, const struct oci_descriptor *d, struct oci_error *err);
+/* The same from `trail->from` on, as stream/verify.h has it; NULL: from the start. */
+struct oci_reader *oci_store_fetch_along(struct oci_store *s, const struct oci_descriptor *d,
+	struct oci_verify_trail *trail, struct oci_error *err);
 /* Whole into `out`, whose maximum bounds it: OCI_E_FORMAT when larger. */
 int oci_store_read(struct oci_store *s, const struct oci_descriptor *d, struct oci_buf *out,
 	struct oci_error *err);

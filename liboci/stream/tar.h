@@ -74,5 +74,8 @@ int oci_tar_next(struct oci_tar *tar, struct oci_tar_entry *entry, struct oci_er
 /* Data of the current member: a block borrowed until the next call; *len 0 at
  * its end, and at once when it is no file. */
 int oci_tar_read(struct oci_tar *tar, const void **data, size_t *len, struct oci_error *err);
+/* How much of the input lies before what comes next: after oci_tar_next() where the data
+ * of the member begins. */
+uint64_t oci_tar_position(const struct oci_tar *tar);
 void oci_tar_close(struct oci_tar *tar);
 void oci_tar_cleanup(struct oci_tar **tar);

@@ -246,6 +246,11 @@ int oci_tar_read(struct oci_tar *tar, const void **data, size_t *len, struct oci
 	return 0;
 }
 
+uint64_t oci_tar_position(const struct oci_tar *tar)
+{
+	return (uint64_t)archive_filter_bytes(tar->archive, 0);
+}
+
 static int start_archive(struct oci_tar *tar, struct oci_error *err)
 {
 	tar->locale = newlocale(LC_CTYPE_MASK, "C", (locale_t)0);

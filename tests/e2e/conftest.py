@@ -19,6 +19,7 @@ import models
 import pods as kube
 import servers
 import tool
+from cutter import Cutter
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background: what we start would ignore it, too
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -114,6 +115,14 @@ def home(tmp_path):
 
 
 @pytest.fixture
+def way(registry):
+    """A proxy before the registry, which counts and holds what it answers."""
+    cutter = Cutter(registry.port, answers=True)
+    yield cutter
+    cutter.close()
+
+
+@pytest.fixture
 def repo(request, registry) -> str:
     """A repository of this test alone in the shared registry."""
     return registry.ref("test/" + request.node.name.split("[")[0].replace("_", "-").lower())
@@ -203,6 +212,21 @@ def second_file_system():
 
 
 @pytest.fixture
+def small_volume(tmp_path):
+    """Mounts a file system of so many bytes."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+
+    def mount(size: int) -> Path:
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", volume], capture_output=True).returncode:
+            pytest.skip("absent: the right to mount")
+        return volume
+
+    yield mount
+    subprocess.run(["umount", volume], capture_output=True)
+
+
+@pytest.fixture
 def unprivileged():
     """Runs the tool as a user to whom permissions apply, or says that it cannot: -> options for tool.run."""
     if os.geteuid() != 0:
@@ -222,6 +246,12 @@ def two_versions(tmp_path_factory):
 def two_refs(tmp_path_factory, two_versions) -> tuple[str, str]:
     """Both in a layout."""
     return crashes.pack_versions(two_versions, f"oci:{tmp_path_factory.mktemp('refs')}/l")
+
+
+@pytest.fixture(scope="session")
+def two_foreign_refs(tmp_path_factory, two_versions) -> tuple[str, str]:
+    """Both in a layout, as another tool writes them."""
+    return crashes.write_versions(two_versions, images.ImageLayout(tmp_path_factory.mktemp("refs") / "foreign"))
 
 
 @pytest.fixture

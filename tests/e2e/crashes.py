@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import images
 import models
 import tool
 import trees
@@ -179,6 +180,16 @@ def pack_versions(versions: tuple[Path, Path], base: str) -> tuple[str, str]:
     for tag, tree in zip(("v1", "v2"), versions):
         tool.ok("pack", tree, f"{base}:{tag}")
     return f"{base}:v1", f"{base}:v2"
+
+
+def write_versions(versions: tuple[Path, Path], layout: images.ImageLayout) -> tuple[str, str]:
+    """As images of other tools: small files and what an upper layer hides of them gzipped, shards as they are."""
+    for tag, tree in zip(("v1", "v2"), versions):
+        members = images.files_of(tree)
+        small = [m for m in members if m[0].size < MIB] + [images.member("models/hidden", b"x")]
+        shards = [m for m in members if m[0].size >= MIB] + [images.member("models/.wh.hidden", b"")]
+        layout.image(tag, layout.layer(images.tar(*small), "gzip"), layout.layer(images.tar(*shards)))
+    return layout.ref("v1"), layout.ref("v2")
 
 
 def points(calls: list[str], draw: random.Random, least: int) -> list[int]:

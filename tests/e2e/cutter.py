@@ -1,9 +1,13 @@
 """A TCP proxy on loopback that counts, delays, holds and cuts what a client sends."""
 import random
 import select
+import signal
 import socket
+import subprocess
 import threading
 import time
+
+import tool
 
 PIECE = 2**16
 DEADLINE = 120
@@ -176,3 +180,19 @@ def at_random(seed: int, low: int, high: int):
     """Cuts each connection after `low` to `high` bytes."""
     chance = random.Random(seed)
     return lambda: chance.randint(low, high)
+
+
+def end_at(way: Cutter, bytes_: float, number: signal.Signals, *args) -> tuple[int, str]:
+    """Runs until so many bytes have come in all, then signals."""
+    way.hold(lambda _: way.received >= bytes_)
+    process = subprocess.Popen([tool.binary(), *map(str, args)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                               text=True, env=tool.clean_env(None))
+    assert way.held.wait(timeout=60), process.communicate()
+    time.sleep(0.3)  # what has come is written
+    process.send_signal(number)
+    begin = time.monotonic()
+    _, err = process.communicate(timeout=30)
+    assert number != signal.SIGTERM or time.monotonic() - begin < 10
+    way.release()
+    way.settle()
+    return process.returncode, err

@@ -14,13 +14,15 @@ BLOCK = 4 * crashes.MIB
 LEAST = 6  # points of each matrix that are tried every day
 
 
-@pytest.fixture(params=["layout", "registry", "directory"])
+@pytest.fixture(params=["layout", "registry", "directory", "foreign"])
 def refs(request, two_versions) -> tuple[str, str]:
-    """Both versions at one kind of source."""
+    """Both versions at one kind of source, or as another tool writes them."""
     if request.param == "directory":
         return f"dir:{two_versions[0]}", f"dir:{two_versions[1]}"
     if request.param == "layout":
         return request.getfixturevalue("two_refs")
+    if request.param == "foreign":
+        return request.getfixturevalue("two_foreign_refs")
     return crashes.pack_versions(two_versions, request.getfixturevalue("registry").ref("test/crash"))
 
 
@@ -65,3 +67,20 @@ def test_what_a_killed_pull_has_written_is_not_fetched_again(tmp_path, registry,
         again = tool.ok(*pull, tmp_path / "m", binary_path=tool.release_binary()).json["bytesFetched"]
         assert landed + again <= size + connections * BLOCK + crashes.MIB, f"killed before {at} of {len(writes)} writes"
         shutil.rmtree(tmp_path / "m")
+
+
+@pytest.mark.parametrize("mode", crashes.MODES, ids=lambda mode: mode.name)
+@pytest.mark.parametrize("act", ["kill-before", "kill-after"])
+def test_of_a_foreign_image_nothing_is_fetched_once_all_has_landed(mode, act, two_foreign_refs, two_versions,
+                                                                   memory_place, tmp_path):
+    """Wherever the way to the tree was cut: parts that have moved already are found again."""
+    case = Case(mode, two_foreign_refs, two_versions, memory_place, tmp_path)
+    calls = case.calls()
+    landed = max(n for n, call in enumerate(calls, 1) if " pwrite" in call) + 6  # its file and its ledger are sealed
+    draw = random.Random(f"{models.SEED} {mode.name} {act}")
+    points = range(landed, len(calls) + 1)
+    for at in points if crashes.FULL else draw.sample(points, 8):
+        crashes.put_back(case.template, case.dest)
+        case.pull(act=act, at=at)
+        crashes.age(case.dest.parent)
+        assert case.finish(f"{act} {calls[at - 1]}").json["bytesFetched"] == 0, f"{act} {calls[at - 1]}"

@@ -39,9 +39,14 @@ PAIRS = [(kind, name) for kind, errors in ERRORS.items() for name in errors]
 MODES = [mode for mode in crashes.MODES if mode.name != "aside"]
 
 
+@pytest.fixture(params=["two_refs", "two_foreign_refs"], ids=["own", "foreign"])
+def refs(request) -> tuple[str, str]:
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture(params=MODES, ids=lambda mode: mode.name)
-def case(request, two_refs, two_versions, memory_place, tmp_path):
-    return Case(request.param, two_refs, two_versions, memory_place, tmp_path)
+def case(request, refs, two_versions, memory_place, tmp_path):
+    return Case(request.param, refs, two_versions, memory_place, tmp_path)
 
 
 def act_of(name: str) -> str:

@@ -56,18 +56,20 @@ class Sleeper(Case):
             return str(problem).split("\nassert ")[0]
 
 
+@pytest.mark.parametrize("refs", ["two_refs", "two_foreign_refs"])
 @pytest.mark.parametrize("mode", [m for m in crashes.MODES if m.name != "aside"], ids=lambda mode: mode.name)
-def test_a_stopped_writer_does_no_harm_when_it_wakes_up(mode, two_refs, two_versions, memory_place, tmp_path):
+def test_a_stopped_writer_does_no_harm_when_it_wakes_up(mode, refs, two_versions, memory_place, tmp_path, request):
     # What was under way when it was stopped may touch a file that the other has published: that is read and published again.
     mode = dataclasses.replace(mode, leaves_old=True)
-    calls = Case(mode, two_refs, two_versions, memory_place, tmp_path).calls()
+    refs = request.getfixturevalue(refs)
+    calls = Case(mode, refs, two_versions, memory_place, tmp_path).calls()
     draw = random.Random(f"{models.SEED} {mode.name}")
     least = 4 * WRITERS if crashes.FULL else WRITERS
     renames = [n for n in range(1, len(calls) + 1) if "rename" in calls[n - 1]]
     chosen = draw.sample(renames, min(len(renames), least // 2))
     chosen += draw.sample(range(1, len(calls) + 1), least - len(chosen))
     with ThreadPoolExecutor(4 * WRITERS) as pool:
-        jobs = [pool.submit(Sleeper(mode, two_refs, two_versions, memory_place / str(i), tmp_path / str(i)).report, at, calls[at - 1])
+        jobs = [pool.submit(Sleeper(mode, refs, two_versions, memory_place / str(i), tmp_path / str(i)).report, at, calls[at - 1])
                 for i, at in enumerate(chosen)]
         problems = [problem for job in jobs if (problem := job.result())]
     assert not problems, f"{len(problems)} problems\n" + "\n".join(problems)

@@ -3,7 +3,6 @@ import os
 import random
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 import models
 import tool
 import trees
-from cutter import Cutter
+from cutter import end_at
 
 MIB = 2**20
 BLOCK = 4 * MIB
@@ -29,32 +28,9 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture
-def way(registry):
-    cutter = Cutter(registry.port, answers=True)
-    yield cutter
-    cutter.close()
-
-
-@pytest.fixture
 def stored(registry, repo, weights) -> str:
     tool.ok("pack", weights, f"{repo}:v1")
     return f"{repo.split('/', 1)[1]}:v1"
-
-
-def end_at(way: Cutter, bytes_: float, number: signal.Signals, *args) -> tuple[int, str]:
-    """Runs until so many bytes have come in all, then signals."""
-    way.hold(lambda _: way.received >= bytes_)
-    process = subprocess.Popen([tool.binary(), *map(str, args)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                               text=True, env=tool.clean_env(None))
-    assert way.held.wait(timeout=60), process.communicate()
-    time.sleep(0.3)  # what has come is written
-    process.send_signal(number)
-    begin = time.monotonic()
-    _, err = process.communicate(timeout=30)
-    assert number != signal.SIGTERM or time.monotonic() - begin < 10
-    way.release()
-    way.settle()
-    return process.returncode, err
 
 
 @pytest.mark.parametrize("in_place", [False, True])
@@ -73,6 +49,14 @@ def test_a_pull_that_was_ended_fetches_only_the_rest(tmp_path, way, stored, weig
     trees.assert_same(weights, tmp_path / "out")
     assert trees.leftovers(tmp_path, {"out"}) == set()
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"part0.bin", "part1.bin", trees.RECORD}
+
+
+def test_a_volume_that_has_room_for_the_rest_alone_is_enough(way, stored, weights, small_volume):
+    """Parts have their whole size from the first: what they take is not asked for again."""
+    dest = small_volume(TOTAL + 16 * MIB) / "out"
+    end_at(way, 0.5 * TOTAL, signal.SIGKILL, "pull", way.ref(stored), dest)
+    tool.ok("pull", way.ref(stored), dest)
+    trees.assert_same(weights, dest)
 
 
 def other_boot(parent: Path) -> None:

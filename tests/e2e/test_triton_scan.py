@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import crashes
+import images
 import models
 import tool
 import trees
@@ -91,6 +93,59 @@ def test_a_fresh_model_appears_whole_and_nothing_of_ours_is_a_directory(tmp_path
     assert {p.name for p in repository.iterdir()} == {"other", "encoder", ".modelcar.encoder.json"}
     tool.ok("verify", "--full", repository / "encoder")
     assert "unchanged" in tool.ok("pull", f"oci:{tmp_path}/l:v1", repository / "encoder").err
+
+
+@pytest.mark.parametrize("kind", ["", "gzip"])
+def test_a_model_that_another_tool_has_packed_comes_in_the_same_way(tmp_path, repository, foreign, kind):
+    """What it is shows only when all of it is there."""
+    one, two = one_model(tmp_path / "one", 1, 1), one_model(tmp_path / "two", 2, 2)
+    for tag, tree in (("v1", one), ("v2", two)):
+        foreign.image(tag, foreign.layer(images.tar(*images.files_of(tree)), kind))
+    files: list[os.stat_result] = []
+    for tag, tree in (("v1", one), ("v2", two)):
+        with Scan(repository) as scan:
+            tool.ok("pull", foreign.ref(tag), repository / "encoder")
+        assert scan.models() <= {"other", "encoder"}
+        assert tag == "v2" or not check_order(scan, "encoder", sizes(tree))
+        assert not [path for state in scan.states for path in state.get("encoder", {}) if ".modelcar" in path]
+        trees.assert_same(tree, repository / "encoder")
+        assert {p.name for p in repository.iterdir()} == {"other", "encoder", ".modelcar.encoder.json"}
+        tool.ok("verify", "--full", repository / "encoder")
+        last, files = files, [(repository / "encoder" / name).stat() for name in ("config.pbtxt", "labels.txt")]
+        assert tag == "v1" or [(f.st_ino, f.st_mtime_ns) for f in files] == [(f.st_ino, f.st_mtime_ns) for f in last]
+        assert "unchanged" in tool.ok("pull", foreign.ref(tag), repository / "encoder").err
+
+
+def test_a_repository_that_another_tool_has_packed_is_filled_in_place(tmp_path, foreign):
+    tree = models.triton(tmp_path / "tree")
+    foreign.image("v1", foreign.layer(images.tar(*images.files_of(tree))))
+    (tmp_path / "models").mkdir()
+    with Scan(tmp_path / "models") as scan:
+        tool.ok("pull", foreign.ref("v1"), tmp_path / "models")
+    assert scan.models() == {"encoder", "decoder"}
+    assert not [path for state in scan.states for files in state.values() for path in files if ".modelcar" in path]
+    trees.assert_same(tree, tmp_path / "models")
+
+
+def test_a_model_of_another_tool_goes_on_where_it_was_ended(tmp_path, repository, foreign, registry, repo, way):
+    """Killed while it is fetched, and while its files move to their places."""
+    model = one_model(tmp_path / "model", 1, 1)
+    foreign.image("v1", foreign.layer(images.tar(*images.files_of(model))))
+    tool.ok("cp", foreign.ref("v1"), f"{repo}:v1")
+    pull = ["pull", "--json", f"{repo}:v1", repository / "encoder"]
+    calls = crashes.run(*pull, root=tmp_path).calls
+    renames = [n for n, call in enumerate(calls, 1) if "rename" in call and "modelcar" not in call]
+    assert len(renames) >= 3
+    for at in renames:
+        shutil.rmtree(repository / "encoder")
+        (repository / ".modelcar.encoder.json").unlink()
+        with Scan(repository) as scan:
+            crashes.run(*pull, root=tmp_path, act="kill-after", at=at)
+            assert tool.ok(*pull).json["bytesFetched"] == 0
+        assert scan.models() <= {"other", "encoder"}
+        check_order(scan, "encoder", sizes(model))
+        trees.assert_same(model, repository / "encoder")
+        assert {p.name for p in repository.iterdir()} == {"other", "encoder", ".modelcar.encoder.json"}
 
 
 def test_a_new_version_of_a_model_comes_without_a_change_to_the_old_files(tmp_path, repository):

@@ -31,6 +31,7 @@ static int set_up(void **state)
 	assert_non_null(oci_listing_add(&u->files, "file", NULL));
 	assert_int_equal(oci_strings_add(&u->whiteouts, "dir/gone", NULL), 0);
 	assert_int_equal(oci_strings_add(&u->opaques, "opaque", NULL), 0);
+	assert_int_equal(oci_strings_add(&u->dirs, "empty", NULL), 0);
 	add_link(u, "z/link");
 	add_link(u, "link");
 	*state = layer;
@@ -74,8 +75,21 @@ static void a_layer_leaves_alone_what_only_looks_alike(void **state)
 	assert_false(hides(state, "fil"));
 	assert_false(hides(state, "dir"));
 	assert_false(hides(state, "dir/gone2"));
-	assert_false(hides(state, "z"));
+	assert_false(hides(state, "z/lin"));
 	assert_false(hides(state, "opaque2/a"));
+}
+
+/* A directory of that name needs the place of a file, not that of a directory. */
+static void a_layer_hides_files_where_it_needs_directories(void **state)
+{
+	const struct oci_cover *cover = &((struct layer *)*state)->cover;
+
+	assert_true(hides(state, "z"));
+	assert_false(oci_cover_hides_dir(cover, "z"));
+	assert_true(hides(state, "empty"));
+	assert_false(oci_cover_hides_dir(cover, "empty"));
+	assert_true(oci_cover_hides_dir(cover, "file"));
+	assert_true(oci_cover_hides_dir(cover, "dir/gone"));
 }
 
 static void an_opaque_root_hides_everything(void **state)
@@ -107,6 +121,7 @@ int main(void)
 		ON_LAYER(a_layer_hides_the_paths_that_it_names),
 		ON_LAYER(a_layer_hides_what_lies_below_them),
 		ON_LAYER(a_layer_leaves_alone_what_only_looks_alike),
+		ON_LAYER(a_layer_hides_files_where_it_needs_directories),
 		cmocka_unit_test(an_opaque_root_hides_everything),
 		ON_LAYER(links_are_found_by_path),
 	};

@@ -201,6 +201,27 @@ static void tars_of_every_dialect_are_read(void **state)
 	}
 }
 
+static void data_begins_at_the_position_after_the_header(void **state)
+{
+	static const int formats[] = { ARCHIVE_FORMAT_TAR_USTAR, ARCHIVE_FORMAT_TAR_GNUTAR,
+		ARCHIVE_FORMAT_TAR_PAX_INTERCHANGE, ARCHIVE_FORMAT_TAR_PAX_RESTRICTED };
+	static const char *const names[] = { "a", "ein-Füßchen", LONG_NAME };
+
+	for (size_t i = 0; i < 4; i++) {
+		struct drip d; /* outlives the tar */
+		OCI_CLEANUP(oci_buf_clear) struct oci_buf buf;
+		OCI_CLEANUP(oci_tar_cleanup) struct oci_tar *tar = NULL;
+		struct oci_tar_entry e;
+		write_with(formats[i], names, 3, &buf);
+		tar = open_buf(&d, &buf);
+		for (size_t k = 0; k < 3; k++) {
+			assert_int_equal(oci_tar_next(tar, &e, NULL), 1);
+			assert_memory_equal(buf.data + oci_tar_position(tar), "data\0", 5);
+			assert_int_equal(oci_tar_position(tar) % OCI_TAR_BLOCK, 0);
+		}
+	}
+}
+
 static void assert_path(const struct oci_buf *buf, const char *path)
 {
 	struct drip d; /* outlives the tar */
@@ -323,6 +344,7 @@ int main(void)
 		cmocka_unit_test(every_cut_in_a_header_or_in_data_is_refused),
 		cmocka_unit_test(failure_of_the_input_wins_wherever_it_happens),
 		cmocka_unit_test(tars_of_every_dialect_are_read),
+		cmocka_unit_test(data_begins_at_the_position_after_the_header),
 		cmocka_unit_test(names_keep_their_bytes_in_every_locale),
 		cmocka_unit_test(dots_and_slashes_around_a_name_are_removed),
 		cmocka_unit_test(root_directory_is_not_reported),

@@ -121,6 +121,59 @@ static void verify_without_a_digest_is_refused_and_closes_what_it_took(void **st
 	assert_true(d.closed);
 }
 
+#define LONG_BYTES (2 * OCI_VERIFY_STEP + 1000)
+
+/* Reads all of `bytes` from an offset on, along a trail. */
+static enum oci_errc read_along(const unsigned char *bytes, struct oci_verify_trail *trail, enum oci_digest_alg alg)
+{
+	struct oci_descriptor want = { .size_bytes = LONG_BYTES };
+	struct drip d = drip_of(bytes + trail->from.offset, LONG_BYTES - trail->from.offset, 100 * OCI_KIB + 1);
+	struct oci_error err = { 0 };
+	unsigned char *whole = calloc(1, LONG_BYTES);
+
+	assert_non_null(whole);
+	drip_pattern(whole, LONG_BYTES);
+	oci_digest_of(alg, whole, LONG_BYTES, &want.digest);
+	free(whole);
+	struct oci_reader *r = oci_verify_reader_along_take(&d.base, &want, trail, &err);
+	if (r != NULL)
+		(void)oci_reader_drain(r, &err);
+	oci_reader_close(r);
+	return err.code;
+}
+
+static void verify_goes_on_from_a_point(void **state)
+{
+	oci_autofree unsigned char *bytes = malloc(LONG_BYTES);
+	struct oci_verify_trail first = { 0 };
+
+	assert_non_null(bytes);
+	drip_pattern(bytes, LONG_BYTES);
+	assert_int_equal(read_along(bytes, &first, OCI_SHA256), OCI_OK);
+	assert_int_equal(first.last.offset, 2 * OCI_VERIFY_STEP);
+	struct oci_verify_trail second = { .from = first.last };
+	assert_int_equal(read_along(bytes, &second, OCI_SHA256), OCI_OK);
+	assert_int_equal(second.last.offset, 0);
+	bytes[LONG_BYTES - 1] ^= 1;
+	assert_int_equal(read_along(bytes, &second, OCI_SHA256), OCI_E_DIGEST);
+	bytes[LONG_BYTES - 1] ^= 1;
+	second.from.chain[0] ^= 1;
+	assert_int_equal(read_along(bytes, &second, OCI_SHA256), OCI_E_DIGEST);
+}
+
+static void verify_sets_no_points_but_for_sha256(void **state)
+{
+	oci_autofree unsigned char *bytes = malloc(LONG_BYTES);
+	struct oci_verify_trail trail = { 0 };
+
+	assert_non_null(bytes);
+	drip_pattern(bytes, LONG_BYTES);
+	assert_int_equal(read_along(bytes, &trail, OCI_SHA512), OCI_OK);
+	assert_int_equal(trail.last.offset, 0);
+	trail.from.offset = OCI_VERIFY_STEP;
+	assert_int_equal(read_along(bytes, &trail, OCI_SHA512), OCI_E_BUG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -131,6 +184,8 @@ int main(void)
 		cmocka_unit_test(verify_refuses_bytes_that_end_early),
 		cmocka_unit_test(verify_refuses_bytes_beyond_the_size_at_once),
 		cmocka_unit_test(verify_passes_a_failure_below_on),
+		cmocka_unit_test(verify_goes_on_from_a_point),
+		cmocka_unit_test(verify_sets_no_points_but_for_sha256),
 		cmocka_unit_test(verify_without_a_digest_is_refused_and_closes_what_it_took),
 	};
 
