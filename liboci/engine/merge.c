@@ -65,7 +65,9 @@ static bool stays_within(const char *path, const char *target)
 	return true;
 }
 
-static int take_symlink(const struct merging *m, const struct oci_unpack_link *link, struct oci_error *err)
+/* One that leads outside is refused, whether a layer above hides it or not. */
+static int take_symlink(const struct merging *m, const struct oci_unpack_link *link, bool visible,
+	struct oci_error *err)
 {
 	oci_autofree char *target = NULL;
 	struct oci_listing_file *file;
@@ -77,6 +79,8 @@ static int take_symlink(const struct merging *m, const struct oci_unpack_link *l
 		return -1;
 	if (!target || !*target || !stays_within(link->path, target))
 		return oci_fail(err, OCI_E_FORMAT, "link '%s' leads outside the tree", oci_str_escape(link->path, shown));
+	if (!visible)
+		return 0;
 	file = oci_listing_add(m->ret, link->path, err);
 	if (!file)
 		return -1;
@@ -170,10 +174,9 @@ static int take_layer(const struct merging *m, size_t i, struct oci_error *err)
 			return -1;
 	for (size_t n = 0; n < u->link_count; n++) {
 		const struct oci_unpack_link *link = &u->links[n];
+		bool visible = is_visible(m, i, link->path, oci_cover_hides);
 
-		if (!is_visible(m, i, link->path, oci_cover_hides))
-			continue;
-		if ((link->symbolic ? take_symlink(m, link, err) : take_hardlink(m, i, link, err)) < 0)
+		if (link->symbolic ? take_symlink(m, link, visible, err) < 0 : visible && take_hardlink(m, i, link, err) < 0)
 			return -1;
 	}
 	for (size_t n = 0; n < u->dirs.count; n++)

@@ -229,7 +229,8 @@ static int unpack_layer(struct taking *t, struct oci_error *err)
 	bool resumed = t->ledger.trail.from.offset > 0;
 	int rc = unpack(t, &first);
 
-	if (rc < 0 && resumed && is_content(&first)) {
+	/* A server that knows no ranges is OCI_E_UNSUPPORTED. */
+	if (rc < 0 && resumed && (is_content(&first) || first.code == OCI_E_UNSUPPORTED)) {
 		first = (struct oci_error){0};
 		if (begin_anew(t, err) < 0)
 			return -1;

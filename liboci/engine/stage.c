@@ -54,13 +54,14 @@ static int take_back(void *ctx, const char *name, const struct stat *st, struct 
 {
 	const int *dir = ctx;
 	char prefix[OCI_STAGE_NAME_MAX];
+	struct oci_error why = {0};
 
 	if (!oci_str_starts(name, TREE "."))
 		return 1;
 	claim_prefix(st->st_ino, prefix);
 	if (!oci_str_starts(name, prefix) || name[strlen(prefix)] != '.')
 		(void)oci_fs_remove_tree(*dir, name, NULL);
-	else if (renameat2(*dir, name, *dir, TREE, RENAME_NOREPLACE) < 0 && errno != ENOENT)
+	else if (oci_fs_rename_new(*dir, name, *dir, TREE, &why) < 0 && why.sys != ENOENT)
 		(void)oci_fs_remove_tree(*dir, name, NULL);
 	return 1;
 }

@@ -14,6 +14,7 @@ import models
 import tool
 import trees
 from cutter import end_at
+from front import Front
 from images import files_of, member, tar
 
 MIB = 2**20
@@ -122,6 +123,14 @@ def test_a_compressed_layer_begins_again_and_those_before_it_do_not(tmp_path, wa
         done = at if at <= share * stored.total - MIB else done
     assert done > 0
     assert finish(way, stored, tmp_path / "out") <= stored.total - done + MIB
+
+
+@pytest.mark.parametrize("stored", ["one plain layer", "artifact"], indirect=True)
+def test_where_a_server_has_no_ranges_the_layer_begins_again(tmp_path, way, stored, start, registry):
+    end_at(way, 0.9 * stored.total, signal.SIGKILL, "pull", way.ref(stored.name), tmp_path / "out")
+    front = start(Front, "front", target=registry.host, rule=lambda seen: seen.headers.pop("Range", None) and None)
+    tool.ok("pull", f"{front.host}/{stored.name}", tmp_path / "out")
+    trees.assert_same(stored.tree, tmp_path / "out")
 
 
 def test_of_what_skopeo_has_gzipped_layers_that_are_done_stay(tmp_path, way, gzipped):

@@ -119,6 +119,7 @@ static void links_that_climb_out_are_refused(void **state)
 	assert_code(merge_link("sl>../a"), OCI_E_FORMAT);
 	assert_code(merge_link("sa/b/l>../../../c"), OCI_E_FORMAT);
 	assert_code(merge_link("sl>/etc/passwd"), OCI_E_FORMAT);
+	assert_code(merge_all(false, NAMES("sl>/etc"), NAMES("fl/evil"), NULL), OCI_E_FORMAT);
 }
 
 /* "a" may be a link to "x/y/z/..": what ".." leads to then is not to be seen from here. */
