@@ -8,6 +8,7 @@
 #include "http/exchange.h"
 #include "http/outage.h"
 #include "http/retry.h"
+#include "http/tls.h"
 #include "http/warning.h"
 
 #define REDIRECTS_MAX 10
@@ -116,6 +117,7 @@ void oci_http_free(struct oci_http *http)
 	oci_url_clear(&http->origin);
 	free(http->base);
 	oci_certs_clear(&http->certs);
+	oci_tls_trust_free(http->trust);
 	oci_strings_clear(&http->headers);
 	oci_strings_clear(&http->warnings);
 	oci_pace_clear(&http->pace);

@@ -65,6 +65,7 @@ struct oci_http {
 	atomic_bool odd;         /* its answers are for the library: direct.h */
 	pthread_mutex_t lock; /* guards what follows */
 	struct oci_strings warnings; /* already shown */
+	struct oci_tls_trust *trust; /* NULL: not read yet */
 	struct oci_http_link *idle[OCI_HTTP_LINKS_IDLE];
 	size_t idle_count;
 };

@@ -106,13 +106,16 @@ static curl_socket_t on_socket(void *ctx, curlsocktype purpose, struct curl_sock
 static CURLcode on_tls(CURL *easy, void *ssl_ctx, void *ctx)
 {
 	struct oci_http_exchange *x = ctx;
-	const struct oci_strings *files = &x->http->certs.ca_files;
+	const struct oci_tls_trust *trust;
 
-	for (size_t i = 0; i < files->count; i++)
-		if (oci_tls_add_ca(ssl_ctx, files->items[i]) < 0) {
-			x->bad_ca = files->items[i];
-			return CURLE_SSL_CACERT_BADFILE;
-		}
+	pthread_mutex_lock(&x->http->lock);
+	if (!x->http->trust)
+		x->http->trust = oci_tls_trust_new(&x->http->certs.ca_files, &x->bad_ca);
+	trust = x->http->trust;
+	pthread_mutex_unlock(&x->http->lock);
+	if (!trust)
+		return CURLE_SSL_CACERT_BADFILE;
+	oci_tls_trust_use(trust, ssl_ctx);
 	return CURLE_OK;
 }
 
@@ -189,18 +192,6 @@ static CURLcode set_method(const struct oci_http_exchange *x)
 	return curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, r->method);
 }
 
-/* As other programs understand these variables: instead of the system's file
- * or directory. */
-static void set_system_ca(CURL *easy)
-{
-	const char *file = getenv("SSL_CERT_FILE"), *dir = getenv("SSL_CERT_DIR");
-
-	if (file && *file)
-		curl_easy_setopt(easy, CURLOPT_CAINFO, file);
-	if (dir && *dir)
-		curl_easy_setopt(easy, CURLOPT_CAPATH, dir);
-}
-
 static CURLcode set_tls(struct oci_http_exchange *x)
 {
 	const struct oci_http *http = x->http;
@@ -211,9 +202,11 @@ static CURLcode set_tls(struct oci_http_exchange *x)
 		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
 		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
 	}
-	set_system_ca(easy);
+	/* A store of certificates for all connections, not one for each. */
 	const struct oci_certs *certs = &http->certs;
-	if (certs->ca_files.count > 0) {
+	curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+	curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	if (!http->tls_insecure) {
 		curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls);
 		curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, x);
 	}

@@ -1,9 +1,18 @@
 /* tls.h - what the transfer library leaves to OpenSSL; private to http/ */
 #pragma once
 
-/* Add the certificates of a PEM file to a connection's trusted ones (an
- * SSL_CTX); 0 or -1. The system's own stay trusted. */
-int oci_tls_add_ca(void *ssl_ctx, const char *ca_file);
+#include "base/str.h"
+
+/* The authorities that connections trust, read once for all of them: the
+ * system's, or those of SSL_CERT_FILE and SSL_CERT_DIR in their stead, and those
+ * of PEM files. */
+struct oci_tls_trust;
+
+/* NULL: *bad could not be read; itself NULL where it is the system's. */
+struct oci_tls_trust *oci_tls_trust_new(const struct oci_strings *ca_files, const char **bad);
+void oci_tls_trust_free(struct oci_tls_trust *trust);
+/* A connection (an SSL_CTX) trusts them, and nobody else. */
+void oci_tls_trust_use(const struct oci_tls_trust *trust, void *ssl_ctx);
 
 /* Why a certificate was refused (an X509_V_ERR_ number) and what to do, or
  * NULL when the number says nothing. Static storage. */
