@@ -127,14 +127,15 @@ static int take_whiteout(struct unpacking *u, const char *path, struct oci_error
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *below;
 	oci_autofree char *hidden = NULL;
+	const char *of = name + strlen(WHITEOUT);
 	bool opaque = strcmp(name, OPAQUE) == 0;
 
-	if (!opaque && name[strlen(WHITEOUT)] == '\0')
+	if (!opaque && (*of == '\0' || strcmp(of, ".") == 0 || strcmp(of, "..") == 0))
 		return oci_fail(err, OCI_E_FORMAT, "whiteout without a name");
 	if (opaque)
 		hidden = slash ? strndup(path, (size_t)(slash - path)) : strdup("");
 	else
-		hidden = oci_str_printf("%.*s%s", (int)(name - path), path, name + strlen(WHITEOUT));
+		hidden = oci_str_printf("%.*s%s", (int)(name - path), path, of);
 	if (!hidden)
 		return oci_fail_nomem(err);
 	if (holds_root(u, hidden))

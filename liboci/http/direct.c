@@ -117,6 +117,17 @@ static int connect_step(struct oci_http_exchange *x, struct oci_error *err)
 
 /* asking */
 
+/* Poll wakes up for so many bytes, for the end, or after its time. */
+static void set_least(const struct oci_http_exchange *x, int least)
+{
+	struct oci_http_link *link = x->link;
+
+	if (x->url.tls || link->least == least)
+		return;
+	if (setsockopt(link->socket, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof least) == 0)
+		link->least = least;
+}
+
 static void wait_for(const struct oci_http_exchange *x, short events)
 {
 	struct pollfd fd = {.fd = x->link->socket, .events = events};
@@ -182,6 +193,7 @@ static int listen_step(struct oci_http_exchange *x, struct oci_error *err)
 	CURLcode code = curl_easy_recv(x->link->easy, head->text + head->len, OCI_HTTP_HEAD_MAX - head->len, &got);
 
 	if (code == CURLE_AGAIN) {
+		set_least(x, 1);
 		wait_for(x, POLLIN);
 		return oci_http_exchange_progress(x, err) < 0 ? -1 : 0;
 	}
@@ -216,22 +228,14 @@ static size_t from_head(struct oci_http_exchange *x, void *data, size_t size)
 	return len;
 }
 
-static void wait_for_piece(const struct oci_http_exchange *x, size_t size)
-{
-	int least = size < (size_t)LEAST_PIECE ? 1 : LEAST_PIECE;
-
-	if (!x->url.tls)
-		(void)setsockopt(x->link->socket, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof least);
-	wait_for(x, POLLIN);
-}
-
 static int receive_some(struct oci_http_exchange *x, void *data, size_t size, size_t *got, struct oci_error *err)
 {
 	CURLcode code = curl_easy_recv(x->link->easy, data, size, got);
 
 	if (code == CURLE_AGAIN) {
 		*got = 0;
-		wait_for_piece(x, size);
+		set_least(x, size < (size_t)LEAST_PIECE ? 1 : LEAST_PIECE);
+		wait_for(x, POLLIN);
 		return 0;
 	}
 	if (code != CURLE_OK)

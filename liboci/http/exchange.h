@@ -44,6 +44,7 @@ struct oci_http_link {
 	CURL *easy;
 	char *origin; /* where a connection of a direct exchange leads; NULL: the library's own */
 	curl_socket_t socket; /* its */
+	int least;            /* bytes that wake us up; 0: as the system does */
 	char reason[CURL_ERROR_SIZE];
 };
 

@@ -124,13 +124,14 @@ def test_a_push_over_connections_cut_at_random_ends_well(tmp_path, weights, serv
 
 
 def test_killed_at_ten_points_hardly_a_byte_is_sent_twice(tmp_path, weights, start, push):
-    server = start(Distribution, "registry")
+    server, kills = start(Distribution, "registry"), 10
     way, chance = Cutter(server.port), random.Random(models.SEED)
     try:
-        for point in sorted(chance.uniform(0.02, 0.98) * TOTAL for _ in range(10)):
+        for point in sorted(chance.uniform(0.02, 0.98) * TOTAL for _ in range(kills)):
             interrupt_at(push, way, point, signal.SIGKILL)
         push.ok(way.ref("a/m:v1"))
-        assert way.received <= 1.1 * TOTAL
+        # A busy server may be asked how far it is while some still waits in its socket.
+        assert way.received <= TOTAL + kills * 2 * MIB
     finally:
         way.close()
     assert push.leftovers() == []
