@@ -121,6 +121,8 @@ static int land(struct blocks *b, struct oci_error *err)
 	if (check_space(b, err) < 0)
 		return -1;
 	b->land.direct = goes_direct(t, missing);
+	if (b->land.direct) /* writers wait for the device: it does more for many */
+		b->land.jobs = b->land.jobs_most;
 	t->report.bytes_kept = total_of(&b->plan, OCI_PLAN_KEPT);
 	oci_event_phase(t->options->observer, "pull", missing, b->plan.file_count); /* all of them are sealed */
 	rc = oci_land_run(&b->land, err);
