@@ -245,3 +245,27 @@ bool oci_clock_parse(const char *text, time_t *ret)
 	*ret = timegm(&utc) - offset;
 	return true;
 }
+
+struct timespec oci_clock_deadline(uint64_t wait_ms)
+{
+	struct timespec at;
+
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	at.tv_sec += (time_t)(wait_ms / 1000);
+	at.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+	if (at.tv_nsec >= 1000000000) {
+		at.tv_sec++;
+		at.tv_nsec -= 1000000000;
+	}
+	return at;
+}
+
+void oci_clock_cond_init(pthread_cond_t *condition)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(condition, &attr);
+	pthread_condattr_destroy(&attr);
+}

@@ -1,6 +1,7 @@
 /* clock.h - time: monotonic for waiting, RFC 3339 for documents */
 #pragma once
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -8,6 +9,10 @@
 #include "base/error.h"
 
 uint64_t oci_clock_ms(void); /* monotonic */
+/* `wait_ms` from now, for conditions that oci_clock_cond_init() has made. */
+struct timespec oci_clock_deadline(uint64_t wait_ms);
+/* A condition whose deadlines are on this clock. */
+void oci_clock_cond_init(pthread_cond_t *condition);
 int64_t oci_clock_wall_ns(void); /* since 1970, as files are stamped */
 /* The same of a stamp of a file; one of a far century wraps around. */
 int64_t oci_clock_stamp_ns(const struct timespec *stamp);

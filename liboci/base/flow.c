@@ -1,6 +1,6 @@
 #include "base/flow.h"
 
-#include <time.h>
+#include "base/clock.h"
 
 #define WAIT_MS 100
 #define GROWTH 2
@@ -12,7 +12,7 @@ void oci_flow_init(struct oci_flow *flow, unsigned least, unsigned most)
 {
 	*flow = (struct oci_flow){.limit = least, .most = most > least ? most : least, .settled = most <= least};
 	pthread_mutex_init(&flow->lock, NULL);
-	pthread_cond_init(&flow->changed, NULL);
+	oci_clock_cond_init(&flow->changed);
 }
 
 void oci_flow_clear(struct oci_flow *flow)
@@ -24,12 +24,8 @@ void oci_flow_clear(struct oci_flow *flow)
 /* A cancelled run wakes nobody up: looked at now and then. */
 static void wait_a_while(struct oci_flow *flow)
 {
-	struct timespec until;
+	const struct timespec until = oci_clock_deadline(WAIT_MS);
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += WAIT_MS * 1000000L;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
 	(void)pthread_cond_timedwait(&flow->changed, &flow->lock, &until);
 }
 

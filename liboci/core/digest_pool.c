@@ -2,9 +2,9 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <time.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 
 /* One who came with a buffer; lies on the stack of his thread. */
 struct oci_digest_pool_seat {
@@ -101,24 +101,10 @@ void oci_digest_pool_leave(struct oci_digest_pool *pool)
 	pthread_mutex_unlock(&pool->lock);
 }
 
-static struct timespec deadline(unsigned wait_ms)
-{
-	struct timespec at;
-
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	at.tv_sec += wait_ms / 1000;
-	at.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-	if (at.tv_nsec >= 1000000000) {
-		at.tv_sec++;
-		at.tv_nsec -= 1000000000;
-	}
-	return at;
-}
-
 /* True: it has been hashed. False: it is ours to do, and no longer in the queue. */
 static bool wait_for_others(struct oci_digest_pool *pool, struct oci_digest_pool_seat *seat)
 {
-	const struct timespec until = deadline(pool->wait_ms);
+	const struct timespec until = oci_clock_deadline(pool->wait_ms);
 
 	sit_down(pool, seat);
 	while (seat->state == WAITING)
@@ -168,16 +154,12 @@ static void meet(struct oci_digest_pool *pool, struct oci_digest_pool_seat *seat
 void oci_digest_pool_update(struct oci_digest_pool *pool, struct oci_hash *hash, const void *data, size_t len)
 {
 	struct oci_digest_pool_seat seat = {.lane = {hash, data, len}, .state = WAITING};
-	pthread_condattr_t attr;
 
 	if (pool->lanes == 1 || len < OCI_DIGEST_POOL_SHORT) {
 		oci_hash_update(hash, data, len);
 		return;
 	}
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&seat.changed, &attr);
-	pthread_condattr_destroy(&attr);
+	oci_clock_cond_init(&seat.changed);
 	meet(pool, &seat);
 	pthread_cond_destroy(&seat.changed);
 }

@@ -329,7 +329,6 @@ static int run_range(struct oci_worker *worker, size_t i, struct oci_error *err)
 
 int oci_land_run(struct oci_land *land, struct oci_error *err)
 {
-	unsigned most = land->jobs_most > land->jobs ? land->jobs_most : land->jobs;
 	struct landing work = {.land = land};
 	oci_autofree struct range *ranges = NULL;
 	int rc;
@@ -342,8 +341,8 @@ int oci_land_run(struct oci_land *land, struct oci_error *err)
 	if (rc < 0)
 		return -1;
 	oci_digest_pool_init(&work.pool, OCI_DIGEST_POOL_LANES, OCI_DIGEST_POOL_WAIT_MS);
-	oci_flow_init(&work.flow, land->jobs, most);
-	rc = oci_workers_run(most, work.count, run_range, &work, land->cancel, err);
+	oci_flow_init(&work.flow, land->jobs, land_workers(land));
+	rc = oci_workers_run(land_workers(land), work.count, run_range, &work, land->cancel, err);
 	oci_flow_clear(&work.flow);
 	oci_digest_pool_clear(&work.pool);
 	return rc;

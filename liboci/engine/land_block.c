@@ -13,10 +13,8 @@
 int land_hands_init(struct land_hands *hands, const struct oci_land *land, struct oci_digest_pool *pool,
 	struct oci_error *err)
 {
-	unsigned jobs = land->jobs_most > land->jobs ? land->jobs_most : land->jobs;
-
 	*hands = (struct land_hands){.land = land, .fd = -1, .direct_fd = -1, .piece_bytes = LAND_PIECE_MOST};
-	while (hands->piece_bytes > LAND_PIECE_LEAST && hands->piece_bytes * jobs > LAND_PIECES)
+	while (hands->piece_bytes > LAND_PIECE_LEAST && hands->piece_bytes * land_workers(land) > LAND_PIECES)
 		hands->piece_bytes /= 2;
 	hands->piece = aligned_alloc(DIRECT_ALIGN, hands->piece_bytes);
 	if (!hands->piece)

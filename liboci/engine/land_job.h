@@ -10,6 +10,12 @@
 #define LAND_PIECE_LEAST (128 * OCI_KIB)
 #define LAND_PIECES (16 * OCI_MIB) /* of all workers */
 
+/* So many workers there are, though not all may have a transfer at first. */
+static inline unsigned land_workers(const struct oci_land *land)
+{
+	return land->jobs_most > land->jobs ? land->jobs_most : land->jobs;
+}
+
 /* What one worker has at hand. */
 struct land_hands {
 	const struct oci_land *land;

@@ -79,27 +79,13 @@ static void beat(struct oci_lease *lease, uint64_t counter)
 	atomic_store(&lease->beaten_ms, now_ms);
 }
 
-static struct timespec time_of_next(uint64_t beat_ms)
-{
-	struct timespec when;
-
-	clock_gettime(CLOCK_MONOTONIC, &when);
-	when.tv_sec += (time_t)(beat_ms / 1000);
-	when.tv_nsec += (long)(beat_ms % 1000) * 1000000;
-	if (when.tv_nsec >= 1000000000) {
-		when.tv_sec++;
-		when.tv_nsec -= 1000000000;
-	}
-	return when;
-}
-
 static void *thread_main(void *arg)
 {
 	struct oci_lease *lease = arg;
 
 	pthread_mutex_lock(&lease->lock);
 	for (uint64_t counter = 1; !lease->ending; counter++) {
-		struct timespec next = time_of_next(lease->options.beat_ms);
+		struct timespec next = oci_clock_deadline(lease->options.beat_ms);
 
 		while (!lease->ending && pthread_cond_timedwait(&lease->changed, &lease->lock, &next) == 0)
 			;
@@ -149,7 +135,6 @@ static struct oci_lease *new_lease(int dir, const char *name, const struct oci_l
 	struct oci_error *err)
 {
 	struct oci_lease *lease = calloc(1, sizeof *lease);
-	pthread_condattr_t attr;
 
 	if (!lease) {
 		oci_fail_nomem(err);
@@ -158,10 +143,7 @@ static struct oci_lease *new_lease(int dir, const char *name, const struct oci_l
 	lease->fd = -1;
 	lease->options = *options;
 	pthread_mutex_init(&lease->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&lease->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	oci_clock_cond_init(&lease->changed);
 	lease->name = strdup(name);
 	lease->dir = oci_fs_open_dir_beneath(dir, ".", err);
 	if (lease->name && lease->dir >= 0)

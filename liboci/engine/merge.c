@@ -117,6 +117,22 @@ static const struct oci_listing_file *origin(const struct merging *m, size_t i, 
 	}
 }
 
+/* What is known of a file, under a name of its own. */
+static struct oci_listing_file *list_as(const struct merging *m, const char *path, const struct oci_listing_file *from,
+	struct oci_error *err)
+{
+	struct oci_listing_file *file = oci_listing_add(m->ret, path, err);
+
+	if (!file)
+		return NULL;
+	file->size_bytes = from->size_bytes;
+	file->mtime_ns = from->mtime_ns;
+	file->mode = from->mode;
+	file->digest = from->digest;
+	file->part = from->part;
+	return file;
+}
+
 static int take_hardlink(const struct merging *m, size_t i, const struct oci_unpack_link *link, struct oci_error *err)
 {
 	const struct oci_listing_file *from = origin(m, i, link->target);
@@ -125,14 +141,9 @@ static int take_hardlink(const struct merging *m, size_t i, const struct oci_unp
 
 	if (!from)
 		return oci_fail(err, OCI_E_FORMAT, "hard link '%s' leads to no file", oci_str_escape(link->path, shown));
-	file = oci_listing_add(m->ret, link->path, err);
+	file = list_as(m, link->path, from, err);
 	if (!file)
 		return -1;
-	file->size_bytes = from->size_bytes;
-	file->mtime_ns = from->mtime_ns;
-	file->mode = from->mode;
-	file->digest = from->digest;
-	file->part = from->part;
 	file->part.linked = true;
 	return 0;
 }
@@ -151,15 +162,10 @@ static bool is_visible(const struct merging *m, size_t i, const char *path,
 
 static int take_file(const struct merging *m, size_t i, const struct oci_listing_file *from, struct oci_error *err)
 {
-	struct oci_listing_file *file = oci_listing_add(m->ret, from->path, err);
+	struct oci_listing_file *file = list_as(m, from->path, from, err);
 
 	if (!file)
 		return -1;
-	file->size_bytes = from->size_bytes;
-	file->mtime_ns = from->mtime_ns;
-	file->mode = from->mode;
-	file->digest = from->digest;
-	file->part = from->part;
 	file->layer = i;
 	return 0;
 }

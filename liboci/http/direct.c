@@ -245,25 +245,13 @@ static int receive_some(struct oci_http_exchange *x, void *data, size_t size, si
 	return 0;
 }
 
-/* Sleeps as the rate asks, which is no stall. */
-static bool must_rest(struct oci_http_exchange *x)
-{
-	uint64_t wait_ms = oci_rate_wait_ms(x->http->rate);
-
-	if (wait_ms == 0)
-		return false;
-	x->moved_ms = x->seen_ms = oci_clock_ms();
-	oci_clock_sleep_ms(wait_ms < OCI_HTTP_POLL_MS ? wait_ms : OCI_HTTP_POLL_MS);
-	return true;
-}
-
 ssize_t oci_http_exchange_receive(struct oci_http_exchange *x, void *data, size_t size, struct oci_error *err)
 {
 	size_t got;
 
 	if (oci_http_exchange_cancelled(x))
 		return oci_fail(err, OCI_E_CANCELLED, "cancelled");
-	if (must_rest(x))
+	if (oci_http_exchange_rests(x))
 		return 0;
 	if (oci_rate_limits(x->http->rate) && size > SMALL_PIECE)
 		size = SMALL_PIECE;

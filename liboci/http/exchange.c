@@ -294,16 +294,23 @@ bool oci_http_exchange_cancelled(struct oci_http_exchange *x)
 	return oci_clock_ms() - x->cancelled_ms >= x->request->grace_ms;
 }
 
-/* Sleep as the rate asks; false once bytes may flow again. */
-static bool rest(struct oci_http_exchange *x)
+bool oci_http_exchange_rests(struct oci_http_exchange *x)
 {
 	uint64_t wait_ms = oci_rate_wait_ms(x->http->rate);
 
-	x->moved_ms = x->seen_ms = oci_clock_ms(); /* this is no stall */
-	if (wait_ms > 0) {
-		oci_clock_sleep_ms(wait_ms < OCI_HTTP_POLL_MS ? wait_ms : OCI_HTTP_POLL_MS);
+	if (wait_ms == 0)
+		return false;
+	x->moved_ms = x->seen_ms = oci_clock_ms();
+	oci_clock_sleep_ms(wait_ms < OCI_HTTP_POLL_MS ? wait_ms : OCI_HTTP_POLL_MS);
+	return true;
+}
+
+/* False once bytes may flow again. */
+static bool rest(struct oci_http_exchange *x)
+{
+	if (oci_http_exchange_rests(x))
 		return true;
-	}
+	x->moved_ms = x->seen_ms = oci_clock_ms();
 	x->resting = false;
 	curl_easy_pause(x->link->easy, CURLPAUSE_CONT);
 	return false;

@@ -138,6 +138,8 @@ int oci_http_exchange_progress(struct oci_http_exchange *x, struct oci_error *er
 /* what the library failed with, */
 int oci_http_exchange_failed(const struct oci_http_exchange *x, CURLcode code, struct oci_error *err);
 bool oci_http_exchange_cancelled(struct oci_http_exchange *x);
+/* the sleep that the rate asks for, if it does: no stall, */
+bool oci_http_exchange_rests(struct oci_http_exchange *x);
 /* and bytes of the body that moved, up or down. */
 uint64_t oci_http_exchange_moved(const struct oci_http_exchange *x);
 
