@@ -124,8 +124,9 @@ def way(registry):
 
 @pytest.fixture
 def repo(request, registry) -> str:
-    """A repository of this test alone in the shared registry."""
-    return registry.ref("test/" + request.node.name.split("[")[0].replace("_", "-").lower())
+    """A repository of this test alone in the shared registry; tests of two files may have one name."""
+    name = f"{request.module.__name__}/{request.node.name.split('[')[0]}"
+    return registry.ref(name.replace("_", "-").lower())
 
 
 @pytest.fixture(scope="session")
