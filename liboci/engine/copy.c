@@ -46,13 +46,22 @@ static struct oci_reader *open_origin(void *ctx, uint64_t offset, struct oci_err
 	return from->store->ops->open(from->store, d, offset, d->size_bytes - offset, err);
 }
 
+static int open_origin_file(void *ctx, struct oci_error *err)
+{
+	const struct origin *from = ctx;
+
+	return from->store->ops->file(from->store, from->descriptor, err);
+}
+
 /* Bytes may change on the way: wrong ones are fetched again once. */
 static int put_blob(struct oci_store *from, struct oci_store *to, const struct oci_descriptor *d,
 	struct oci_digest_pool *pool, const struct oci_observer *observer, const atomic_int *cancel,
 	struct oci_error *err)
 {
 	struct origin origin = {from, d};
-	struct oci_content content = {.open = open_origin, .ctx = &origin, .pool = pool};
+	struct oci_content content = {
+		.open = open_origin, .file = from->ops->file ? open_origin_file : NULL, .ctx = &origin, .pool = pool,
+	};
 	struct oci_error failure = {0};
 
 	if (oci_store_put(to, d, &content, observer, cancel, &failure) == 0)

@@ -15,6 +15,7 @@
 #define SMALL_PIECE (16 * OCI_KIB)
 /* Plain connections wake us for so much at a time, or for the end. */
 #define LEAST_PIECE ((int)(128 * OCI_KIB))
+#define WANTED_AFTER_MS 1000 /* without 100 Continue, which not all servers know */
 
 bool oci_http_direct_may(const struct oci_http_exchange *x)
 {
@@ -67,8 +68,10 @@ static int write_request(struct oci_http_exchange *x, struct oci_error *err)
 
 	split(&x->url, &host_len, &host, &target);
 	oci_buf_reset(&x->ask);
-	if (oci_buf_printf(&x->ask, err, "GET %s%s HTTP/1.1\r\nHost: %.*s\r\n", *target == '/' ? "" : "/", target, host_len,
-		    host) < 0)
+	if (oci_buf_printf(&x->ask, err, "%s %s%s HTTP/1.1\r\nHost: %.*s\r\n", x->request->method,
+		    *target == '/' ? "" : "/", target, host_len, host) < 0)
+		return -1;
+	if (x->stream_bytes && oci_buf_printf(&x->ask, err, "Content-Length: %" PRIu64 "\r\n", x->stream_bytes) < 0)
 		return -1;
 	for (const struct curl_slist *line = x->headers; line; line = line->next)
 		if (oci_buf_printf(&x->ask, err, "%s\r\n", line->data) < 0)
@@ -83,8 +86,9 @@ int oci_http_direct_begin(struct oci_http_exchange *x, struct oci_error *err)
 	oci_buf_init(&x->ask, REQUEST_MAX);
 	if (oci_http_head_init(&x->head, err) < 0 || oci_http_exchange_add_headers(x, err) < 0 || write_request(x, err) < 0)
 		return -1;
-	while ((x->link = oci_http_link_idle(x->http, x->url.origin)) && !is_quiet(x->link))
-		oci_http_link_free(x->link);
+	/* A limit of bytes a connection is then one of bytes a stream. */
+	while (!x->stream_bytes && (x->link = oci_http_link_idle(x->http, x->url.origin)) && !is_quiet(x->link))
+		oci_http_link_free(oci_steal(&x->link));
 	if (!x->link)
 		return connect_anew(x, err);
 	x->reused = true;
@@ -128,11 +132,11 @@ static void set_least(const struct oci_http_exchange *x, int least)
 		link->least = least;
 }
 
-static void wait_for(const struct oci_http_exchange *x, short events)
+short oci_http_direct_wait(const struct oci_http_exchange *x, short events, int timeout_ms)
 {
 	struct pollfd fd = {.fd = x->link->socket, .events = events};
 
-	(void)poll(&fd, 1, OCI_HTTP_POLL_MS);
+	return poll(&fd, 1, timeout_ms) > 0 ? fd.revents : 0;
 }
 
 /* A connection that idled may end just when it is asked again. */
@@ -157,61 +161,106 @@ static int ask_step(struct oci_http_exchange *x, struct oci_error *err)
 	if (code != CURLE_OK && code != CURLE_AGAIN)
 		return lost(x, code, err);
 	x->asked += sent;
-	if (x->asked == x->ask.len)
+	if (x->asked == x->ask.len) {
 		x->phase = OCI_DIRECT_LISTENS;
-	else if (sent == 0)
-		wait_for(x, POLLOUT);
+		x->asked_ms = oci_clock_ms();
+	} else if (sent == 0) {
+		oci_http_direct_wait(x, POLLOUT, OCI_HTTP_POLL_MS);
+	}
 	return oci_http_exchange_progress(x, err) < 0 ? -1 : 0;
 }
 
 /* the head */
 
-/* The library knows all of HTTP: it asks again. */
+/* The library knows all of HTTP: it asks again. What became of a stream, nobody knows. */
 static int leave_to_library(struct oci_http_exchange *x, struct oci_error *err)
 {
 	x->odd = true;
 	atomic_store(&x->http->odd, true);
+	if (x->wanted)
+		return oci_http_fail(x->request, err, OCI_E_NETWORK, "the answer makes no sense");
 	oci_http_exchange_end(x);
 	return oci_http_exchange_begin(x, x->authorization, err);
 }
 
 static void begin_body(struct oci_http_exchange *x)
 {
-	x->phase = OCI_DIRECT_READS;
+	x->phase = x->head.framing == OCI_BODY_SIZED ? OCI_DIRECT_READS : OCI_DIRECT_GATHERS;
 	x->status = x->head.status;
-	x->headers_in = x->head_begun = x->stirred = true;
-	x->header_bytes = x->head.end;
+	x->headers_in = x->stirred = true;
 	x->body_left = x->head.body_bytes;
 	x->taken = x->head.end;
-	x->done = x->body_left == 0;
+	x->done = x->phase == OCI_DIRECT_READS && x->body_left == 0;
 }
 
-static int listen_step(struct oci_http_exchange *x, struct oci_error *err)
+/* 100 Continue, or a second without it. */
+static void begin_stream(struct oci_http_exchange *x)
+{
+	x->phase = OCI_DIRECT_SENDS;
+	x->wanted = x->stirred = true;
+}
+
+static int hear_interim(struct oci_http_exchange *x, struct oci_error *err)
+{
+	x->interim_bytes += x->head.end;
+	if (x->interim_bytes > OCI_HTTP_HEADERS_MAX)
+		return oci_http_fail(x->request, err, OCI_E_FORMAT, "headers over 256 KiB");
+	oci_http_head_drop(&x->head);
+	x->head_begun = false;
+	if (x->stream_bytes && !x->wanted)
+		begin_stream(x);
+	return 0;
+}
+
+/* What is there of the head. */
+static int hear(struct oci_http_exchange *x, struct oci_error *err)
+{
+	enum oci_http_head_state state = x->head.len > 0 ? oci_http_head_parse(&x->head) : OCI_HEAD_PART;
+
+	x->header_bytes = x->interim_bytes + x->head.len;
+	if (state == OCI_HEAD_INTERIM)
+		return hear_interim(x, err);
+	x->head_begun = x->head.len > 0;
+	if (state == OCI_HEAD_ODD || (state == OCI_HEAD_WHOLE && x->head.framing != OCI_BODY_SIZED && !x->stream_bytes))
+		return leave_to_library(x, err);
+	if (state == OCI_HEAD_WHOLE)
+		begin_body(x);
+	return 0;
+}
+
+int oci_http_direct_listen(struct oci_http_exchange *x, struct oci_error *err)
 {
 	struct oci_http_head *head = &x->head;
 	size_t got = 0;
 	CURLcode code = curl_easy_recv(x->link->easy, head->text + head->len, OCI_HTTP_HEAD_MAX - head->len, &got);
 
-	if (code == CURLE_AGAIN) {
-		set_least(x, 1);
-		wait_for(x, POLLIN);
-		return oci_http_exchange_progress(x, err) < 0 ? -1 : 0;
-	}
+	if (code == CURLE_AGAIN)
+		return 0;
 	if (code != CURLE_OK || got == 0)
 		return lost(x, code, err);
 	head->len += got;
-	x->header_bytes = head->len;
-	x->head_begun = true;
-	switch (oci_http_head_parse(head)) {
-	case OCI_HEAD_ODD:
-		return leave_to_library(x, err);
-	case OCI_HEAD_WHOLE:
-		begin_body(x);
-		break;
-	case OCI_HEAD_PART:
-		break;
+	return hear(x, err);
+}
+
+static int listen_step(struct oci_http_exchange *x, struct oci_error *err)
+{
+	size_t before = x->head.len;
+
+	if (before > 0 && hear(x, err) < 0) /* what came behind an interim answer */
+		return -1;
+	if (x->phase != OCI_DIRECT_LISTENS)
+		return 0;
+	if (oci_http_direct_listen(x, err) < 0)
+		return -1;
+	if (x->phase != OCI_DIRECT_LISTENS || x->head.len > before)
+		return 0;
+	if (x->stream_bytes && !x->wanted && oci_clock_ms() - x->asked_ms >= WANTED_AFTER_MS) {
+		begin_stream(x);
+		return 0;
 	}
-	return 0;
+	set_least(x, 1);
+	oci_http_direct_wait(x, POLLIN, OCI_HTTP_POLL_MS);
+	return oci_http_exchange_progress(x, err) < 0 ? -1 : 0;
 }
 
 /* the body */
@@ -235,7 +284,7 @@ static int receive_some(struct oci_http_exchange *x, void *data, size_t size, si
 	if (code == CURLE_AGAIN) {
 		*got = 0;
 		set_least(x, size < (size_t)LEAST_PIECE ? 1 : LEAST_PIECE);
-		wait_for(x, POLLIN);
+		oci_http_direct_wait(x, POLLIN, OCI_HTTP_POLL_MS);
 		return 0;
 	}
 	if (code != CURLE_OK)
@@ -287,6 +336,10 @@ int oci_http_direct_step(struct oci_http_exchange *x, struct oci_error *err)
 		return ask_step(x, err);
 	case OCI_DIRECT_LISTENS:
 		return listen_step(x, err);
+	case OCI_DIRECT_SENDS:
+		return oci_http_direct_send(x, err);
+	case OCI_DIRECT_GATHERS:
+		return oci_http_direct_gather(x, err);
 	default:
 		return x->done ? 0 : pass_on(x, err);
 	}
@@ -294,7 +347,7 @@ int oci_http_direct_step(struct oci_http_exchange *x, struct oci_error *err)
 
 void oci_http_direct_end(struct oci_http_exchange *x)
 {
-	if (x->phase == OCI_DIRECT_READS && x->body_left == 0 && x->head.keeps && x->head.len == x->taken)
+	if (x->phase == OCI_DIRECT_READS && x->body_left == 0 && x->head.keeps && x->head.len == x->taken && !x->stream_bytes)
 		oci_http_link_keep(x->http, oci_steal(&x->link));
 	oci_http_link_free(oci_steal(&x->link));
 	oci_http_head_clear(&x->head);

@@ -110,7 +110,8 @@ int oci_http_exchange_begin(struct oci_http_exchange *x, const char *authorizati
 	x->bad_ca = NULL;
 	x->authorization = authorization;
 	x->header_bytes = 0;
-	x->moved = x->received = x->slow_ms = x->slow_moved = 0;
+	x->moved = x->received = x->streamed = x->slow_ms = x->slow_moved = 0;
+	x->interim_bytes = 0;
 	x->begun_ms = x->moved_ms = x->seen_ms = oci_clock_ms();
 	return oci_http_direct_may(x) ? oci_http_direct_begin(x, err) : begin_in_library(x, err);
 }
@@ -255,7 +256,7 @@ uint64_t oci_http_exchange_moved(const struct oci_http_exchange *x)
 	curl_off_t up = 0, down = 0;
 
 	if (x->phase != OCI_DIRECT_NOT)
-		return x->received;
+		return x->streamed + x->received;
 	curl_easy_getinfo(x->link->easy, CURLINFO_SIZE_UPLOAD_T, &up);
 	curl_easy_getinfo(x->link->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
 	return (uint64_t)up + (uint64_t)down;

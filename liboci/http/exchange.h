@@ -11,6 +11,9 @@
  * step until out_len is 0. open() returns as soon as the server wants the
  * first byte (100 Continue, or one second) or has answered.
  *
+ * Where x.phase is not OCI_DIRECT_NOT and the URL's scheme is http, a file may be out
+ * instead: set out_file and out_len.
+ *
  * A body that was asked for with `direct` goes straight into a buffer instead,
  * where x.phase says OCI_DIRECT_READS once the headers are in (http/direct.h):
  *
@@ -71,6 +74,13 @@ struct oci_http {
 	size_t idle_count;
 };
 
+/* Bytes of a file that are to be sent. */
+struct oci_http_file {
+	int fd;
+	uint64_t offset; /* moves on */
+	int failed;      /* errno of reading it */
+};
+
 enum oci_http_taken {
 	OCI_BODY_TAKEN,
 	OCI_BODY_FULL, /* nothing taken: again after resume */
@@ -86,6 +96,7 @@ struct oci_http_exchange {
 
 	/* bytes to send next, of a stream; */
 	const unsigned char *out;
+	struct oci_http_file *out_file; /* NULL: they are at `out` */
 	size_t out_len;
 
 	/* what is known of the answer; */
@@ -97,10 +108,16 @@ struct oci_http_exchange {
 	struct oci_url url; /* what was asked last */
 
 	/* where it is direct; */
-	enum { OCI_DIRECT_NOT, OCI_DIRECT_CONNECTS, OCI_DIRECT_ASKS, OCI_DIRECT_LISTENS, OCI_DIRECT_READS } phase;
+	enum {
+		OCI_DIRECT_NOT, OCI_DIRECT_CONNECTS, OCI_DIRECT_ASKS, OCI_DIRECT_LISTENS,
+		OCI_DIRECT_SENDS, OCI_DIRECT_GATHERS, OCI_DIRECT_READS,
+	} phase;
 	bool odd, reused;
 	struct oci_buf ask;         /* the request */
 	size_t asked;               /* bytes of it that are sent */
+	uint64_t asked_ms;          /* since when all are */
+	uint64_t streamed;          /* bytes of the stream that are */
+	size_t interim_bytes;       /* of answers before the answer */
 	struct oci_http_head head;
 	size_t taken;               /* bytes of head.text that were passed on */
 	uint64_t received, body_left;

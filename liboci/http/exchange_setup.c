@@ -175,7 +175,7 @@ static CURLcode set_method(const struct oci_http_exchange *x)
 	const struct oci_http_request *r = x->request;
 	CURL *easy = x->link->easy;
 
-	if (strcmp(r->method, "GET") == 0)
+	if (x->phase != OCI_DIRECT_NOT || strcmp(r->method, "GET") == 0) /* then it connects and does no more */
 		return curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
 	if (strcmp(r->method, "HEAD") == 0)
 		return curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);

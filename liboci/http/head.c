@@ -1,5 +1,6 @@
 #include "http/head.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -20,7 +21,7 @@ void oci_http_head_clear(struct oci_http_head *head)
 	*head = (struct oci_http_head){0};
 }
 
-/* "HTTP/1.1 206 Partial Content": a final status that has a body. */
+/* "HTTP/1.1 206 Partial Content" */
 static bool parse_status(struct oci_http_head *head)
 {
 	const char *digits = head->text + strlen("HTTP/1.1 ");
@@ -31,7 +32,7 @@ static bool parse_status(struct oci_http_head *head)
 		(digits[3] != ' ' && digits[3] != '\0'))
 		return false;
 	memcpy(text, digits, 3);
-	if (!oci_str_u64(text, &status) || status < 200 || status > 599 || status == 204 || status == 304)
+	if (!oci_str_u64(text, &status) || status < 100 || status > 599 || status == 101)
 		return false;
 	head->status = (int)status;
 	return true;
@@ -65,12 +66,23 @@ static bool split(struct oci_http_head *head)
 	return true;
 }
 
-static bool parse_length(struct oci_http_head *head)
+/* RFC 9112 6.3, for answers to anything but HEAD. */
+static bool parse_framing(struct oci_http_head *head)
 {
 	const char *length = oci_http_head_get(head, "Content-Length", 0);
+	const char *coding = oci_http_head_get(head, "Transfer-Encoding", 0);
 
-	return length && !oci_http_head_get(head, "Content-Length", 1) && !oci_http_head_get(head, "Transfer-Encoding", 0) &&
-		oci_str_u64(length, &head->body_bytes);
+	head->body_bytes = 0;
+	head->framing = coding ? OCI_BODY_CHUNKED : length ? OCI_BODY_SIZED : OCI_BODY_OPEN;
+	if (coding && (length || strcasecmp(coding, "chunked") != 0 || oci_http_head_get(head, "Transfer-Encoding", 1)))
+		return false;
+	if (length && (oci_http_head_get(head, "Content-Length", 1) || !oci_str_u64(length, &head->body_bytes)))
+		return false;
+	if (head->status == 204 || head->status == 304) {
+		head->framing = OCI_BODY_SIZED;
+		head->body_bytes = 0;
+	}
+	return true;
 }
 
 enum oci_http_head_state oci_http_head_parse(struct oci_http_head *head)
@@ -83,11 +95,23 @@ enum oci_http_head_state oci_http_head_parse(struct oci_http_head *head)
 	if (!blank)
 		return OCI_HEAD_ODD;
 	head->end = (size_t)(blank - head->text) + 4;
-	if (!split(head) || !parse_status(head) || !parse_length(head))
+	if (!split(head) || !parse_status(head))
+		return OCI_HEAD_ODD;
+	if (head->status < 200)
+		return OCI_HEAD_INTERIM;
+	if (!parse_framing(head))
 		return OCI_HEAD_ODD;
 	connection = oci_http_head_get(head, "Connection", 0);
-	head->keeps = !connection || strcasecmp(connection, "keep-alive") == 0;
+	head->keeps = head->framing == OCI_BODY_SIZED && (!connection || strcasecmp(connection, "keep-alive") == 0);
 	return OCI_HEAD_WHOLE;
+}
+
+void oci_http_head_drop(struct oci_http_head *head)
+{
+	head->len -= head->end;
+	memmove(head->text, head->text + head->end, head->len);
+	head->end = 0;
+	head->status = 0;
 }
 
 const char *oci_http_head_get(const struct oci_http_head *head, const char *name, size_t index)
@@ -101,4 +125,39 @@ const char *oci_http_head_get(const struct oci_http_head *head, const char *name
 		return line + len + 1 + strspn(line + len + 1, " \t");
 	}
 	return NULL;
+}
+
+/* The size of the chunk that `line` begins; false: none. Extensions are passed over. */
+static bool parse_chunk_line(const char *line, const char *end, uint64_t *ret)
+{
+	size_t digits = 0;
+
+	for (*ret = 0; line + digits < end && isxdigit((unsigned char)line[digits]); digits++) {
+		int c = tolower((unsigned char)line[digits]);
+
+		*ret = *ret * 16 + (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+	}
+	return digits > 0 && digits <= 8 && (line + digits == end || !isalnum((unsigned char)line[digits]));
+}
+
+size_t oci_http_unchunk(char *data, size_t len, bool *whole)
+{
+	const char *from = data, *end = data + len, *eol;
+	size_t done = 0;
+	uint64_t size;
+
+	*whole = false;
+	while ((eol = memmem(from, (size_t)(end - from), "\r\n", 2)) && parse_chunk_line(from, eol, &size)) {
+		from = eol + 2;
+		*whole = size == 0;
+		if (*whole || size > (uint64_t)(end - from))
+			break;
+		memmove(data + done, from, size);
+		done += size;
+		from += size;
+		if (end - from < 2 || memcmp(from, "\r\n", 2) != 0)
+			break;
+		from += 2;
+	}
+	return done;
 }

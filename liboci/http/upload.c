@@ -42,6 +42,7 @@ struct oci_http_upload *oci_http_upload_start(struct oci_http *http,
 	oci_http_response_init(&up->answer, OCI_HTTP_ERROR_BODY_MAX);
 	up->request = *request;
 	up->request.body = NULL;
+	up->request.direct = true;
 	for (unsigned attempt = 0;; attempt++) {
 		struct oci_error now = {0};
 		reset(up, size_bytes, attempt);
@@ -79,24 +80,49 @@ static int read_answer(struct oci_http_upload *up, struct oci_error *err)
 	return 0;
 }
 
-int oci_http_upload_write(struct oci_http_upload *up, const void *data, size_t len, struct oci_error *err)
+/* An answer in mid stream is a failure. */
+static int fail_early(struct oci_http_upload *up, struct oci_error *err)
 {
-	up->x.out = data;
-	up->x.out_len = len;
-	if (len > 0 && oci_http_exchange_resume(&up->x, err) < 0)
-		return -1;
-	up->x.flowing = false; /* an answer's body waits for read_answer() */
-	while (up->x.out_len > 0 && !oci_http_upload_refused(up))
-		if (oci_http_exchange_step(&up->x, err) < 0)
-			return -1;
-	if (up->x.out_len == 0)
-		return 0;
 	up->x.out_len = 0;
 	if (read_answer(up, err) < 0)
 		return -1;
 	if (oci_http_expect(&up->request, &up->answer, 0, err) < 0)
 		return oci_wrap(err, "in mid upload");
 	return -1;
+}
+
+static int send_out(struct oci_http_upload *up, struct oci_error *err)
+{
+	if (up->x.out_len > 0 && oci_http_exchange_resume(&up->x, err) < 0)
+		return -1;
+	up->x.flowing = false; /* an answer's body waits for read_answer() */
+	while (up->x.out_len > 0 && !oci_http_upload_refused(up))
+		if (oci_http_exchange_step(&up->x, err) < 0)
+			return -1;
+	return up->x.out_len == 0 ? 0 : fail_early(up, err);
+}
+
+int oci_http_upload_write(struct oci_http_upload *up, const void *data, size_t len, struct oci_error *err)
+{
+	up->x.out = data;
+	up->x.out_len = len;
+	return send_out(up, err);
+}
+
+bool oci_http_upload_takes_file(const struct oci_http_upload *up)
+{
+	return up->x.phase != OCI_DIRECT_NOT && !up->x.url.tls;
+}
+
+int oci_http_upload_file(struct oci_http_upload *up, int fd, uint64_t offset, size_t len, struct oci_error *err)
+{
+	struct oci_http_file file = {.fd = fd, .offset = offset};
+
+	up->x.out_file = &file;
+	up->x.out_len = len;
+	int rc = send_out(up, err);
+	up->x.out_file = NULL;
+	return rc;
 }
 
 int oci_http_upload_finish(struct oci_http_upload *up, struct oci_http_response *ret, struct oci_error *err)

@@ -22,6 +22,9 @@ struct oci_content {
 	/* Content that hashes what its readers hand out, each byte once: its digest,
 	 * after the last. Who takes it does not hash again. NULL: who takes it hashes. */
 	int (*digest)(void *ctx, struct oci_digest *ret, struct oci_error *err);
+	/* Opens a file that is this content byte for byte, for who can send it without reading it
+	 * where the other end proves it; -1 with `err`. NULL: there is none. */
+	int (*file)(void *ctx, struct oci_error *err);
 	/* Of content whose digest is not known yet: what it is made of, for the next
 	 * process to go on with its upload; NULL: that begins anew. */
 	const struct oci_digest *identity;

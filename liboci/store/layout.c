@@ -105,15 +105,21 @@ static int layout_exists(struct oci_store *s, const struct oci_descriptor *d, bo
 	return *ret && is_listed((struct layout *)s, d) ? check_listed(s, d, ret, err) : 0;
 }
 
-static struct oci_reader *layout_open(struct oci_store *s, const struct oci_descriptor *d, uint64_t offset,
-	uint64_t length, struct oci_error *err)
+static int layout_file(struct oci_store *s, const struct oci_descriptor *d, struct oci_error *err)
 {
 	oci_autoclose int fd = -1;
 	uint64_t size = 0;
 
 	fd = open_blob(root_of(s), &d->digest, &size, err);
-	if (fd < 0 || oci_blob_check_size(d, size, err) < 0 || oci_blob_check_range(d, offset, length,
-		err) < 0)
+	return fd < 0 || oci_blob_check_size(d, size, err) < 0 ? -1 : oci_steal_fd(&fd);
+}
+
+static struct oci_reader *layout_open(struct oci_store *s, const struct oci_descriptor *d, uint64_t offset,
+	uint64_t length, struct oci_error *err)
+{
+	oci_autoclose int fd = layout_file(s, d, err);
+
+	if (fd < 0 || oci_blob_check_range(d, offset, length, err) < 0)
 		return NULL;
 	return oci_reader_file_take(oci_steal_fd(&fd), offset, length, err);
 }
@@ -339,6 +345,7 @@ static const struct oci_store_ops layout_ops = {
 	.kind = "layout",
 	.exists = layout_exists,
 	.open = layout_open,
+	.file = layout_file,
 	.begin = layout_begin,
 	.resolve = layout_resolve,
 	.tag = layout_tag,

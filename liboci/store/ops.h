@@ -38,6 +38,8 @@ struct oci_store_ops {
 	int (*peek)(struct oci_store *s, const char *name, struct oci_digest *ret, bool *known, struct oci_error *err);
 	/* oci_store_distrust(). */
 	void (*distrust)(struct oci_store *s, const struct oci_descriptor *d);
+	/* A blob of the right size that is a file of its own, opened for reading. */
+	int (*file)(struct oci_store *s, const struct oci_descriptor *d, struct oci_error *err);
 	/* Where a blob lies in a place that is read front to back: several are taken in
 	 * this order, one after another. False: in any. */
 	bool (*order)(struct oci_store *s, const struct oci_descriptor *d, uint64_t *ret);

@@ -19,6 +19,7 @@
 #define GRACE_MS 10000       /* for the request under way when the cancel flag rises */
 #define REFUSALS_MAX 3       /* that may be an accident */
 #define SLOW_MS 10000        /* a request that failed after so long may have been too much at once */
+#define FILE_BYTES (4 * OCI_MIB) /* of a file, before it is looked whether all is in vain */
 #define SLICE_MS 200         /* of a wait: how soon it is seen that nobody wants the blob any more */
 
 struct put {
@@ -63,17 +64,37 @@ static int prove(struct put *p, struct oci_error *err)
 	return 0;
 }
 
+/* The next bytes, proven before the last of them leaves. */
+static ssize_t pour_read(struct put *p, struct oci_http_upload *up, struct oci_error *err)
+{
+	const void *data;
+	ssize_t n = oci_upload_source_read(&p->source, p->request_bytes - p->sent_bytes, &data, err);
+
+	if (n < 0 || (p->source.position == p->want->size_bytes && prove(p, err) < 0))
+		return -1;
+	return oci_http_upload_write(up, data, (size_t)n, err) < 0 ? -1 : n;
+}
+
+static ssize_t pour_file(struct put *p, struct oci_http_upload *up, struct oci_error *err)
+{
+	uint64_t left = p->request_bytes - p->sent_bytes;
+	size_t n = left < FILE_BYTES ? (size_t)left : FILE_BYTES;
+
+	if (oci_http_upload_file(up, p->source.file, p->source.position, n, err) < 0)
+		return err && err->code == OCI_E_IO ? oci_fail_side(err, OCI_SIDE_SOURCE) : -1;
+	oci_upload_source_sent(&p->source, n);
+	return p->source.position == p->want->size_bytes && prove(p, err) < 0 ? -1 : (ssize_t)n;
+}
+
 static int pour(struct put *p, struct oci_http_upload *up, struct oci_error *err)
 {
+	bool file = p->source.file >= 0 && oci_http_upload_takes_file(up);
+
 	while (p->sent_bytes < p->request_bytes && !oci_http_upload_refused(up)) {
-		const void *data;
-		ssize_t n = oci_upload_source_read(&p->source, p->request_bytes - p->sent_bytes, &data, err);
-		if (n < 0 || oci_store_check_wanted(p->source.content, NULL, err) < 0)
-			return -1;
-		bool last = p->source.position == p->want->size_bytes;
-		if (last && prove(p, err) < 0)
-			return -1;
-		if (oci_http_upload_write(up, data, (size_t)n, err) < 0)
+		ssize_t n = oci_store_check_wanted(p->source.content, NULL, err) < 0 ? -1 :
+			file ? pour_file(p, up, err) : pour_read(p, up, err);
+
+		if (n < 0)
 			return -1;
 		p->sent_bytes += (uint64_t)n;
 	}
@@ -382,12 +403,26 @@ static int wait_for_next(struct put *p, struct oci_error *err)
 	return 0;
 }
 
+/* A file went unread, and the registry does not like what came: is it the file? */
+static void blame_file(struct put *p, struct oci_error *failure)
+{
+	struct oci_error why = {0};
+	bool content = failure->http == 400 || failure->http == 404 || failure->http == 416 || failure->http == 422 ||
+		failure->http == 500;
+
+	if (p->source.file < 0 || p->source.checked || !p->closing || !content)
+		return;
+	if (oci_upload_source_check(&p->source, p->cancel, &why) < 0)
+		*failure = why;
+}
+
 static int run(struct put *p, struct oci_error *err)
 {
 	for (;;) {
 		struct oci_error failure = {0};
 		if (go_on(p, &failure) == 0)
 			return 0;
+		blame_file(p, &failure);
 		if (!is_passing(p, &failure) || idle_ms(p) >= oci_http_retry_for_ms(p->registry->http))
 			return give_up(p, &failure, err);
 		p->unsure = true;
@@ -432,6 +467,10 @@ int oci_registry_put(struct oci_store *s, const struct oci_descriptor *d, const 
 	oci_buf_init(&p.url, OCI_URL_MAX);
 	oci_chunk_init(&p.chunk, &r->chunk_ceiling);
 	if (oci_upload_source_init(&p.source, content, d, observer, err) < 0)
+		return -1;
+	/* A registry compares what it got with its digest; over TLS it is read here anyway. */
+	bool as_file = content->file && !p.whole && oci_str_starts(oci_http_origin(r->http), "http://");
+	if (as_file && oci_upload_source_take_file(&p.source, err) < 0)
 		return -1;
 	const struct oci_digest *name = d->digest.alg ? &d->digest : content->identity;
 	if (!p.whole && name)

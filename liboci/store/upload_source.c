@@ -14,7 +14,7 @@ int oci_upload_source_init(struct oci_upload_source *source, const struct oci_co
 	const struct oci_descriptor *want, const struct oci_observer *observer, struct oci_error *err)
 {
 	*source = (struct oci_upload_source){
-		.content = content, .want = want, .observer = observer, .moved_ms = oci_clock_ms(),
+		.content = content, .want = want, .observer = observer, .moved_ms = oci_clock_ms(), .file = -1,
 	};
 	if (!content->digest)
 		oci_hash_init(&source->hash, want->digest.alg);
@@ -50,8 +50,15 @@ void oci_upload_source_clear(struct oci_upload_source *source)
 {
 	oci_upload_source_pause(source);
 	oci_reader_close(source->reader);
+	oci_cleanup_close(&source->file);
 	free(source->buffer);
-	*source = (struct oci_upload_source){0};
+	*source = (struct oci_upload_source){.file = -1};
+}
+
+int oci_upload_source_take_file(struct oci_upload_source *source, struct oci_error *err)
+{
+	source->file = source->content->file(source->content->ctx, err);
+	return source->file < 0 ? oci_fail_side(err, OCI_SIDE_SOURCE) : 0;
 }
 
 static int open_at(struct oci_upload_source *source, uint64_t offset, struct oci_error *err)
@@ -70,11 +77,17 @@ static void take_note(struct oci_upload_source *source, size_t len)
 	if (end <= source->hashed_bytes)
 		return;
 	size_t fresh = (size_t)(end - source->hashed_bytes);
-	if (!source->content->digest)
+	if (!source->content->digest && source->file < 0)
 		update(source, source->buffer + (len - fresh), fresh);
 	source->hashed_bytes = end;
 	source->moved_ms = oci_clock_ms();
 	oci_event_bytes(source->observer, fresh);
+}
+
+void oci_upload_source_sent(struct oci_upload_source *source, size_t len)
+{
+	take_note(source, len);
+	source->position += len;
 }
 
 static int fail_short(const struct oci_upload_source *source, struct oci_error *err)
@@ -116,15 +129,27 @@ ssize_t oci_upload_source_read(struct oci_upload_source *source, uint64_t max, c
 	}
 	if (n == 0)
 		return fail_short(source, err);
-	take_note(source, (size_t)n);
-	source->position += (uint64_t)n;
+	oci_upload_source_sent(source, (size_t)n);
 	*ret = source->buffer;
 	return n;
+}
+
+/* Nothing has to be hashed on the way. */
+static int leap(struct oci_upload_source *source, uint64_t offset, struct oci_error *err)
+{
+	if (open_at(source, offset, err) < 0)
+		return -1;
+	source->position = 0;
+	oci_upload_source_sent(source, offset);
+	return 0;
 }
 
 int oci_upload_source_seek(struct oci_upload_source *source, uint64_t offset, const atomic_int *cancel,
 	struct oci_error *err)
 {
+	if (source->file >= 0)
+		return leap(source, offset, err);
+
 	uint64_t from = source->hashed_bytes < offset ? source->hashed_bytes : offset;
 	const void *data;
 
@@ -140,13 +165,26 @@ int oci_upload_source_seek(struct oci_upload_source *source, uint64_t offset, co
 	return 0;
 }
 
-int oci_upload_source_prove(struct oci_upload_source *source, struct oci_error *err)
+static int fail_digest(const struct oci_upload_source *source, const struct oci_digest *found, struct oci_error *err)
 {
 	char want[OCI_DIGEST_TEXT_MAX], got[OCI_DIGEST_TEXT_MAX];
+
+	oci_fail(err, OCI_E_DIGEST, "content hashes to '%s' instead of '%s'", oci_digest_format(found, got),
+		oci_digest_format(&source->want->digest, want));
+	return oci_fail_side(err, OCI_SIDE_SOURCE);
+}
+
+int oci_upload_source_prove(struct oci_upload_source *source, struct oci_error *err)
+{
 	uint64_t size_bytes = source->want->size_bytes;
 
 	if (source->proven)
 		return 0;
+	if (source->file >= 0) {
+		source->digest = source->want->digest;
+		source->proven = true;
+		return 0;
+	}
 	/* the reader's own last check comes with its end, and must not spoil the buffer */
 	unsigned char beyond;
 	ssize_t n = oci_reader_read(source->reader, &beyond, 1, err);
@@ -165,9 +203,24 @@ int oci_upload_source_prove(struct oci_upload_source *source, struct oci_error *
 	}
 	oci_hash_final(&source->hash, &source->digest);
 	source->proven = oci_digest_equal(&source->digest, &source->want->digest);
-	if (source->proven)
-		return 0;
-	oci_fail(err, OCI_E_DIGEST, "content hashes to '%s' instead of '%s'", oci_digest_format(&source->digest, got),
-		oci_digest_format(&source->want->digest, want));
-	return oci_fail_side(err, OCI_SIDE_SOURCE);
+	return source->proven ? 0 : fail_digest(source, &source->digest, err);
+}
+
+int oci_upload_source_check(struct oci_upload_source *source, const atomic_int *cancel, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_reader_cleanup) struct oci_reader *reader = source->content->open(source->content->ctx, 0, err);
+	struct oci_digest digest;
+	struct oci_hash hash;
+	ssize_t n = -1;
+
+	source->checked = true;
+	oci_hash_init(&hash, source->want->digest.alg);
+	while (reader && !(cancel && atomic_load(cancel)) && (n = oci_reader_read(reader, source->buffer, BUFFER_BYTES, err)) > 0)
+		oci_hash_update(&hash, source->buffer, (size_t)n);
+	if (n > 0)
+		return oci_fail(err, OCI_E_CANCELLED, "cancelled");
+	if (n < 0)
+		return oci_fail_side(err, OCI_SIDE_SOURCE);
+	oci_hash_final(&hash, &digest);
+	return oci_digest_equal(&digest, &source->want->digest) ? 0 : fail_digest(source, &digest, err);
 }

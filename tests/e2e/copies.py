@@ -7,6 +7,7 @@ import pytest
 
 import images
 import tool
+import trees
 from servers import Authority, Distribution, DockerRegistry, write_authfile
 
 MIB = 2**20
@@ -14,6 +15,25 @@ KILLS = 50 if os.environ.get("MODELCAR_FULL") else 5
 TAGS = ("v1.0.0", "v1.2.0", "v1.10.0", "v2.0.0-rc.1", "latest")
 BOTH_WAYS = pytest.mark.parametrize("kinds", [(DockerRegistry, Distribution), (Distribution, DockerRegistry)],
                                     ids=["2.8-to-3", "3-to-2.8"])
+
+
+def documents(layout, tag: str = "v1") -> list[str]:
+    """The digest of an index and of all that it lists."""
+    root = trees.Layout(layout).tagged(tag)
+    return [root, *(d["digest"] for d in trees.Layout(layout).document(root).get("manifests", []))]
+
+
+def assert_whole(server, repository: str, layout, tag: str = "v1", name: str = "v1") -> None:
+    """The tag, every manifest byte by byte, and every blob."""
+    kept = trees.Layout(layout)
+    assert server.get(repository, name)[0] == kept.tagged(tag)
+    for digest in documents(layout, tag):
+        assert server.get(repository, digest)[1] == kept.blob_path(digest).read_bytes()
+        document = kept.document(digest)
+        for blob in [document.get("config"), *document.get("layers", [])]:
+            if blob:
+                assert server.blobs()[blob["digest"]] == blob["size"]
+                assert trees.sha256(server.blob_path(blob["digest"])) == blob["digest"].split(":")[1]
 
 
 class Corner:

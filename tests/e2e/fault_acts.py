@@ -118,26 +118,6 @@ def flip(answer: Answer) -> Answer:
     return replace(answer, body=body)
 
 
-def chunked(x: Exchange) -> None:
-    answer = x.proceed()
-    x.raw(x.head(answer, Content_Length=None, Transfer_Encoding="chunked"))
-    for i in range(0, len(answer.body), 100_000):
-        part = answer.body[i:i + 100_000]
-        x.raw(f"{len(part):x}\r\n".encode() + part + b"\r\n")
-    x.raw(b"0\r\n\r\n")
-
-
-def longer(x: Exchange) -> None:
-    answer = x.proceed()
-    x.raw(x.head(answer, length=len(answer.body) + 1000) + answer.body)
-    x.hang_up()
-
-
-def shorter(x: Exchange) -> None:
-    answer = x.proceed()
-    x.send(replace(answer, body=answer.body[:-1000]))
-
-
 def zipped(answer: Answer) -> Answer:
     return replace(answer, body=gzip.compress(answer.body, 1), headers={**answer.headers, "Content-Encoding": "gzip"})
 

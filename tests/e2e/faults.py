@@ -10,11 +10,12 @@ from email.utils import formatdate
 
 from backends import PASSWORD, TOKEN, Answer
 from fault import Exchange
-from fault_acts import (Act, alone, behind, big_manifest, changed, chunked, close_after, close_cleanly, cut, drop,
-                        elsewhere, encoded, encoded_anyway, endless_error, flip, forget_tokens, gone_after_commit, header, is_read,
-                        late_after_commit, location, longer, lost_session, mounted_nothing, multipart, no_keep_alive,
-                        not_mounted, only_login, other_range, redirect, redirect_chain, repoint, shorter, stall_first,
+from fault_acts import (Act, alone, behind, big_manifest, changed, close_after, close_cleanly, cut, drop, elsewhere,
+                        encoded, encoded_anyway, endless_error, flip, forget_tokens, gone_after_commit, header,
+                        is_read, late_after_commit, location, lost_session, mounted_nothing, multipart, no_keep_alive,
+                        not_mounted, only_login, other_range, redirect, redirect_chain, repoint, stall_first,
                         stall_within, status, steps, trickle, whole, wide_head, without_blob)
+from fault_frames import chunked, longer, of_yesterday, open_ended, refused_within, shorter, talkative
 
 ALWAYS = 1 << 30
 PATIENCE = 2  # seconds without a byte; an answer may take twice that (--stall-timeout)
@@ -100,6 +101,11 @@ BODIES = [
     at("blob", "Content-Length too small", shorter, (0, MISMATCH)),
     at("blob", "no Content-Length", chunked, times=ALWAYS),
     at("manifest", "no Content-Length", chunked, times=ALWAYS),
+    *(at(t, name, act, times=ALWAYS) for t in ("chunk", "commit") for name, act in (
+        ("no Content-Length", chunked), ("open-ended", open_ended))),
+    *(at(t, name, act, times=ALWAYS) for t in ("blob", "chunk", "commit") for name, act in (
+        ("interim answers", talkative), ("HTTP/1.0", of_yesterday))),
+    *(at("chunk", f"{code} in mid request", refused_within(code)) for code in (413, 500, 503)),
     at("blob", "a bit flipped once", changed(flip)),
     at("blob", "a bit flipped always", changed(flip), MISMATCH, ALWAYS),
     at("manifest", "a bit flipped always", changed(flip), MISMATCH, ALWAYS),

@@ -11,7 +11,7 @@ import images
 import models
 import tool
 import trees
-from copies import KILLS, refer, signed_layout, tags_of
+from copies import KILLS, assert_whole, documents, refer, signed_layout, tags_of
 from cutter import Cutter, at_random
 from servers import Distribution, DockerRegistry
 
@@ -37,25 +37,6 @@ def source(tmp_path_factory, weights):
     tool.ok("cp", f"oci:{weights}:v1", server.ref("a/m:v1"))
     yield server
     server.close()
-
-
-def documents(layout, tag: str = "v1") -> list[str]:
-    """The digest of an index and of all that it lists."""
-    root = trees.Layout(layout).tagged(tag)
-    return [root, *(d["digest"] for d in trees.Layout(layout).document(root).get("manifests", []))]
-
-
-def assert_whole(server, repository: str, layout, tag: str = "v1", name: str = "v1") -> None:
-    """The tag, every manifest byte by byte, and every blob."""
-    kept = trees.Layout(layout)
-    assert server.get(repository, name)[0] == kept.tagged(tag)
-    for digest in documents(layout, tag):
-        assert server.get(repository, digest)[1] == kept.blob_path(digest).read_bytes()
-        document = kept.document(digest)
-        for blob in [document.get("config"), *document.get("layers", [])]:
-            if blob:
-                assert server.blobs()[blob["digest"]] == blob["size"]
-                assert trees.sha256(server.blob_path(blob["digest"])) == blob["digest"].split(":")[1]
 
 
 def uploads(server) -> list[str]:
@@ -247,16 +228,6 @@ def check_place(tmp_path, weights, server, to: str, where: str) -> None:
         tool.ok("cp", to, f"oci:{tmp_path}/check:v1")
         trees.Layout(tmp_path / "check").check()
         assert trees.Layout(tmp_path / "check").blobs() == trees.Layout(weights).blobs()
-
-
-def test_wrong_bytes_at_the_source_never_get_a_name(start, own_layout):
-    server = start(DockerRegistry, "to")
-    largest = max((own_layout / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
-    data = bytearray(largest.read_bytes())
-    data[len(data) // 2] ^= 1
-    largest.write_bytes(data)
-    assert largest.name in tool.fails(tool.MISMATCH, "cp", f"oci:{own_layout}:v1", server.ref("b/n:v1")).err
-    assert not server.has("b/n", "v1") and f"sha256:{largest.name}" not in server.blobs()
 
 
 @pytest.mark.parametrize("what", ["layer", "manifest"])

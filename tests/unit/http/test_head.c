@@ -80,21 +80,20 @@ static void what_is_not_understood_is_odd(void **state)
 	static const char *const lines[] = {
 		"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n",
 		"HTTP/2 200\r\nContent-Length: 1\r\n\r\n",
-		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n",
-		"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
-		"HTTP/1.1 304 Not Modified\r\nContent-Length: 0\r\n\r\n",
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
+		"HTTP/1.1 099 No\r\nContent-Length: 1\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
 		"HTTP/1.1 600 No\r\nContent-Length: 1\r\n\r\n",
 		"HTTP/1.1 2000 OK\r\nContent-Length: 1\r\n\r\n",
 		"HTTP/1.1 20 OK\r\nContent-Length: 1\r\n\r\n",
 		"HTTP/1.1 -20 OK\r\nContent-Length: 1\r\n\r\n",
 		"HTTP/1.1\r\nContent-Length: 1\r\n\r\n",
-		"HTTP/1.1 200 OK\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 1\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length : 1\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 1\r\n\r\n",
@@ -110,6 +109,83 @@ static void what_is_not_understood_is_odd(void **state)
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
 		is_odd(lines[i], strlen(lines[i]));
 	is_odd(zero, sizeof zero - 1);
+}
+
+static void interim_answers_are_dropped(void **state)
+{
+	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n"
+				   "HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok";
+	struct oci_http_head head;
+
+	assert_int_equal(feed(&head, text, sizeof text - 1, sizeof text), OCI_HEAD_INTERIM);
+	assert_int_equal(head.status, 100);
+	oci_http_head_drop(&head);
+	assert_int_equal(oci_http_head_parse(&head), OCI_HEAD_INTERIM);
+	oci_http_head_drop(&head);
+	assert_int_equal(oci_http_head_parse(&head), OCI_HEAD_WHOLE);
+	assert_int_equal(head.status, 202);
+	assert_null(oci_http_head_get(&head, "Link", 0));
+	assert_memory_equal(head.text + head.end, "ok", head.len - head.end);
+	oci_http_head_clear(&head);
+}
+
+static void the_framing_of_a_body_is_told(void **state)
+{
+	static const struct {
+		const char *text;
+		enum oci_http_framing framing;
+		uint64_t bytes;
+	} cases[] = {
+		{"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n", OCI_BODY_SIZED, 7},
+		{"HTTP/1.1 204 No Content\r\n\r\n", OCI_BODY_SIZED, 0},
+		{"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n", OCI_BODY_SIZED, 0},
+		{"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", OCI_BODY_SIZED, 0},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n", OCI_BODY_CHUNKED, 0},
+		{"HTTP/1.1 200 OK\r\n\r\n", OCI_BODY_OPEN, 0},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct oci_http_head head;
+
+		assert_int_equal(feed(&head, cases[i].text, strlen(cases[i].text), 5), OCI_HEAD_WHOLE);
+		assert_int_equal(head.framing, cases[i].framing);
+		assert_true(head.body_bytes == cases[i].bytes);
+		assert_int_equal(head.keeps, cases[i].framing == OCI_BODY_SIZED);
+		oci_http_head_clear(&head);
+	}
+}
+
+static void chunks_become_what_they_hold(void **state)
+{
+	static const struct {
+		const char *text, *body;
+		bool whole;
+	} cases[] = {
+		{"5\r\nhello\r\n6;name=value\r\n world\r\n0\r\n\r\n", "hello world", true},
+		{"0b\r\nhello\r\n wor\r\n0\r\nTrailer: x\r\n\r\n", "hello\r\n wor", true},
+		{"A\r\n0123456789\r\n", "0123456789", false},
+		{"0\r\n", "", true},
+		{"5\r\nhello\r\n6\r\n wor", "hello", false},
+		{"5\r\nhello6\r\n world\r\n0\r\n\r\n", "hello", false},
+		{"5\r\nhello\r\nx\r\n", "hello", false},
+		{"5\r\nhello\r\n\r\n", "hello", false},
+		{"fffffffff\r\nhello\r\n", "", false},
+		{"-5\r\nhello\r\n", "", false},
+		{"5x\r\nhello\r\n", "", false},
+		{"5", "", false},
+		{"", "", false},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char text[100];
+		bool whole;
+		size_t len = strlen(cases[i].text);
+
+		memcpy(text, cases[i].text, len);
+		assert_int_equal(oci_http_unchunk(text, len, &whole), strlen(cases[i].body));
+		assert_memory_equal(text, cases[i].body, strlen(cases[i].body));
+		assert_int_equal(whole, cases[i].whole);
+	}
 }
 
 static void a_head_without_end_is_odd_where_its_room_ends(void **state)
@@ -131,6 +207,9 @@ int main(void)
 		cmocka_unit_test(a_head_is_whole_in_pieces_of_any_size),
 		cmocka_unit_test(connections_that_end_are_told),
 		cmocka_unit_test(what_is_not_understood_is_odd),
+		cmocka_unit_test(interim_answers_are_dropped),
+		cmocka_unit_test(the_framing_of_a_body_is_told),
+		cmocka_unit_test(chunks_become_what_they_hold),
 		cmocka_unit_test(a_head_without_end_is_odd_where_its_room_ends),
 	};
 

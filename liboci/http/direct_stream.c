@@ -1,0 +1,130 @@
+/* The body of a request, from where it lies; and answers that do not say how long they are. */
+#include "http/direct.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/sendfile.h>
+
+#include "base/clock.h"
+
+#define TLS_PIECE (64 * OCI_KIB)   /* goes as a whole or not at all: its progress would not be seen */
+#define FILE_PIECE OCI_MIB
+#define RATED_PIECE (16 * OCI_KIB) /* where the rate is limited */
+
+static size_t piece_size(const struct oci_http_exchange *x)
+{
+	size_t max = x->url.tls ? TLS_PIECE : x->out_file ? FILE_PIECE : x->out_len;
+
+	if (oci_rate_limits(x->http->rate))
+		max = RATED_PIECE;
+	return x->out_len < max ? x->out_len : max;
+}
+
+static CURLcode send_from_file(struct oci_http_exchange *x, size_t size, size_t *sent)
+{
+	off_t offset = (off_t)x->out_file->offset;
+	ssize_t n = sendfile(x->link->socket, x->out_file->fd, &offset, size);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return CURLE_AGAIN;
+	if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+		return CURLE_SEND_ERROR;
+	if (n <= 0) {
+		x->out_file->failed = n < 0 ? errno : ENODATA;
+		return CURLE_READ_ERROR;
+	}
+	x->out_file->offset += (uint64_t)n;
+	*sent = (size_t)n;
+	return CURLE_OK;
+}
+
+/* Who refuses a stream answers and closes: the answer may be there still. */
+static int refused_or_cut(struct oci_http_exchange *x, CURLcode code, struct oci_error *err)
+{
+	struct oci_error now = {0};
+
+	while (!x->headers_in && oci_http_direct_listen(x, &now) == 0)
+		if (!x->headers_in && !(oci_http_direct_wait(x, POLLIN, 0) & POLLIN))
+			break;
+	return x->headers_in ? 0 : oci_http_exchange_failed(x, code, err);
+}
+
+static int send_some(struct oci_http_exchange *x, struct oci_error *err)
+{
+	size_t size = piece_size(x), sent = 0;
+	CURLcode code = x->out_file ? send_from_file(x, size, &sent) : curl_easy_send(x->link->easy, x->out, size, &sent);
+
+	if (code == CURLE_READ_ERROR)
+		return oci_fail_sys(err, x->out_file->failed, OCI_E_IO, "read what is to be sent");
+	if (code != CURLE_OK && code != CURLE_AGAIN)
+		return refused_or_cut(x, code, err);
+	oci_rate_spend(x->http->rate, sent);
+	x->out = x->out_file ? NULL : x->out + sent;
+	x->out_len -= sent;
+	x->streamed += sent;
+	if (x->streamed == x->stream_bytes)
+		x->phase = OCI_DIRECT_LISTENS;
+	return 0;
+}
+
+int oci_http_direct_send(struct oci_http_exchange *x, struct oci_error *err)
+{
+	short ready;
+
+	if (x->out_len == 0 || oci_http_exchange_rests(x))
+		return 0;
+	ready = oci_http_direct_wait(x, POLLIN | POLLOUT, OCI_HTTP_POLL_MS);
+	if (ready & POLLIN && oci_http_direct_listen(x, err) < 0)
+		return -1;
+	if (x->phase == OCI_DIRECT_SENDS && ready & ~POLLIN && send_some(x, err) < 0)
+		return -1;
+	return oci_http_exchange_progress(x, err) < 0 ? -1 : 0;
+}
+
+/* Its last chunk, or the end of the connection, or of the room for it. */
+static void end_gathering(struct oci_http_exchange *x)
+{
+	struct oci_http_head *head = &x->head;
+	size_t len = head->len - head->end;
+	bool whole;
+
+	if (head->framing == OCI_BODY_CHUNKED)
+		len = oci_http_unchunk(head->text + head->end, len, &whole);
+	head->len = head->end + len;
+	x->phase = OCI_DIRECT_READS;
+	x->body_left = len;
+	x->done = len == 0;
+}
+
+static bool has_last_chunk(const struct oci_http_head *head)
+{
+	static const char last[] = "0\r\n\r\n";
+	size_t len = sizeof last - 1;
+
+	return head->framing == OCI_BODY_CHUNKED && head->len - head->end >= len &&
+		memcmp(head->text + head->len - len, last, len) == 0;
+}
+
+/* Answers to streams are small: they are gathered behind their head. */
+int oci_http_direct_gather(struct oci_http_exchange *x, struct oci_error *err)
+{
+	struct oci_http_head *head = &x->head;
+	size_t got = 0;
+	CURLcode code;
+
+	if (has_last_chunk(head) || head->len == OCI_HTTP_HEAD_MAX) {
+		end_gathering(x);
+		return 0;
+	}
+	code = curl_easy_recv(x->link->easy, head->text + head->len, OCI_HTTP_HEAD_MAX - head->len, &got);
+	if (code != CURLE_AGAIN && (code != CURLE_OK || got == 0)) {
+		end_gathering(x);
+		return 0;
+	}
+	head->len += got;
+	x->received += got;
+	if (got == 0)
+		oci_http_direct_wait(x, POLLIN, OCI_HTTP_POLL_MS);
+	return oci_http_exchange_progress(x, err) < 0 ? -1 : 0;
+}
