@@ -88,3 +88,19 @@ void oci_flow_moved(struct oci_flow *flow, uint64_t bytes, uint64_t now_ms)
 	}
 	pthread_mutex_unlock(&flow->lock);
 }
+
+void oci_flow_failed(struct oci_flow *flow, unsigned count, uint64_t now_ms)
+{
+	pthread_mutex_lock(&flow->lock);
+	if (now_ms - flow->looked_ms >= OCI_FLOW_WINDOW_MS) {
+		unsigned fresh = count - flow->failures;
+
+		flow->looked_ms = now_ms;
+		flow->failures = count;
+		if (fresh > 1 && fresh >= flow->limit / 4 && flow->limit > 1) {
+			flow->settled = true;
+			set_limit(flow, flow->limit / 2);
+		}
+	}
+	pthread_mutex_unlock(&flow->lock);
+}

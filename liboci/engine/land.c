@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "engine/land_job.h"
 #include "engine/pack_store.h"
+#include "store/ops.h"
 
 #define RANGE_BLOCKS 16 /* 64 MiB a request */
 
@@ -186,6 +187,16 @@ static int finish_block(struct oci_land *land, const struct oci_plan_layer *laye
 	return 0;
 }
 
+static void tell_flow(const struct land_hands *hands, uint64_t bytes)
+{
+	struct oci_store *store = hands->land->store;
+	uint64_t now_ms = oci_clock_ms();
+
+	oci_flow_moved(hands->flow, bytes, now_ms);
+	if (store->ops->failures)
+		oci_flow_failed(hands->flow, store->ops->failures(store), now_ms);
+}
+
 /* 1: these bytes are not the block's. */
 static int fetch_block(struct land_hands *hands, const struct oci_worker *worker, struct oci_reader *reader,
 	const struct oci_plan_layer *layer, uint64_t k, struct oci_error *err)
@@ -211,7 +222,7 @@ static int fetch_block(struct land_hands *hands, const struct oci_worker *worker
 	}
 	if (!check.ok)
 		return 1;
-	oci_flow_moved(hands->flow, check.length, oci_clock_ms());
+	tell_flow(hands, check.length);
 	return finish_block(land, layer, k, &land->fetched, err);
 }
 

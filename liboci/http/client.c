@@ -135,6 +135,11 @@ uint64_t oci_http_answer_ms(const struct oci_http *http)
 	return 2 * http->stall_ms;
 }
 
+unsigned oci_http_failures(const struct oci_http *http)
+{
+	return atomic_load(&http->failures);
+}
+
 uint64_t oci_http_retry_for_ms(const struct oci_http *http)
 {
 	return http->retry_for_ms;

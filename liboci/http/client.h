@@ -79,6 +79,8 @@ void oci_http_free(struct oci_http *http);
 const char *oci_http_origin(const struct oci_http *http);
 /* How long the first byte of an answer may take. */
 uint64_t oci_http_answer_ms(const struct oci_http *http);
+/* Downloads that failed before a byte came, and were or will be tried again. */
+unsigned oci_http_failures(const struct oci_http *http);
 /* How long a transfer may go without progress. */
 uint64_t oci_http_retry_for_ms(const struct oci_http *http);
 /* Docker Hub goes by several names: what it is called in references and credential

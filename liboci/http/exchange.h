@@ -64,6 +64,7 @@ struct oci_http {
 	struct oci_auth *auth;
 	struct oci_pace pace;
 	atomic_int reach; /* of the registry's own address, once known */
+	atomic_uint failures;    /* of downloads, without a byte */
 	atomic_bool served;      /* it has answered a request as it was asked to */
 	atomic_bool outage_told; /* outage.h */
 	atomic_bool odd;         /* its answers are for the library: direct.h */

@@ -232,6 +232,8 @@ static bool is_hopeless(struct http_reader *r, const struct oci_error *failure)
 static int recover(struct http_reader *r, bool moved, const struct oci_error *failure, struct oci_error *err)
 {
 	r->failures = moved ? 0 : r->failures + 1;
+	if (!moved)
+		atomic_fetch_add(&r->http->failures, 1);
 	bool hopeless = is_hopeless(r, failure);
 
 	close_exchange(r);

@@ -40,6 +40,8 @@ struct oci_store_ops {
 	void (*distrust)(struct oci_store *s, const struct oci_descriptor *d);
 	/* A blob of the right size that is a file of its own, opened for reading. */
 	int (*file)(struct oci_store *s, const struct oci_descriptor *d, struct oci_error *err);
+	/* Requests for blobs that came to nothing so far and are tried again: a sign of too many. */
+	unsigned (*failures)(struct oci_store *s);
 	/* Where a blob lies in a place that is read front to back: several are taken in
 	 * this order, one after another. False: in any. */
 	bool (*order)(struct oci_store *s, const struct oci_descriptor *d, uint64_t *ret);

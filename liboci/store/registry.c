@@ -374,6 +374,11 @@ static void registry_distrust(struct oci_store *s, const struct oci_descriptor *
 		oci_mirrors_distrust(r->mirrors, &d->digest);
 }
 
+static unsigned registry_failures(struct oci_store *s)
+{
+	return oci_http_failures(((struct oci_registry *)s)->http);
+}
+
 static const struct oci_store_ops registry_ops = {
 	.kind = "registry",
 	.exists = registry_exists,
@@ -389,6 +394,7 @@ static const struct oci_store_ops registry_ops = {
 	.untag = oci_registry_untag,
 	.peek = oci_registry_peek,
 	.distrust = registry_distrust,
+	.failures = registry_failures,
 	.preflight = registry_preflight,
 	.put = oci_registry_put,
 };

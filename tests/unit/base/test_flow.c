@@ -68,6 +68,34 @@ static void nothing_changes_within_a_second(void **state)
 	oci_flow_clear(&flow);
 }
 
+static void it_shrinks_where_some_fail(void **state)
+{
+	struct oci_flow flow;
+	uint64_t now_ms = 1000;
+
+	oci_flow_init(&flow, 16, 16);
+	oci_flow_failed(&flow, 3, now_ms); /* less than a quarter */
+	oci_flow_failed(&flow, 6, now_ms += 5000);
+	assert_int_equal(flow.limit, 16);
+	oci_flow_failed(&flow, 20, now_ms += 500); /* not yet */
+	assert_int_equal(flow.limit, 16);
+	oci_flow_failed(&flow, 10, now_ms += 500);
+	assert_int_equal(flow.limit, 8);
+	oci_flow_failed(&flow, 10, now_ms += 5000);
+	assert_int_equal(flow.limit, 8);
+	oci_flow_failed(&flow, 15, now_ms += 5000);
+	assert_int_equal(flow.limit, 4);
+	oci_flow_failed(&flow, 16, now_ms += 5000); /* one alone is chance */
+	assert_int_equal(flow.limit, 4);
+	oci_flow_failed(&flow, 18, now_ms += 5000);
+	oci_flow_failed(&flow, 20, now_ms += 5000);
+	oci_flow_failed(&flow, 22, now_ms += 5000);
+	assert_int_equal(flow.limit, 1);
+	run(&flow, &now_ms, 20, of_each);
+	assert_int_equal(flow.limit, 1);
+	oci_flow_clear(&flow);
+}
+
 struct crowd {
 	struct oci_flow flow;
 	atomic_uint inside, most, done;
@@ -118,6 +146,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_grows_while_that_helps),
 		cmocka_unit_test(nothing_changes_within_a_second),
+		cmocka_unit_test(it_shrinks_where_some_fail),
 		cmocka_unit_test(no_more_than_the_limit_are_inside_and_all_come_in),
 		cmocka_unit_test(who_waits_hears_of_the_end),
 	};
