@@ -70,6 +70,15 @@ e2e()
 		-p no:cacheprovider --junitxml="$report" "${@:2:$#-2}"
 }
 
+# What runs beside other steps, its output kept for the summary of its own step: await PID LOG
+await()
+{
+	local code=0
+	wait "$1" || code=$?
+	cat "$2"
+	return $code
+}
+
 # Tests of C code that runs in more than one thread.
 threaded()
 {
@@ -93,12 +102,17 @@ echo "MODELCAR_SEED=$MODELCAR_SEED"
 step "static checks" env PYTHON="$python" ci/check.sh
 step "release build" configure "$build" -Dwerror=true -Dbuildtype=release
 tests "C tests" c c_tests "$build" --suite unit --suite store
+# These mostly wait: they do it while the others work.
+e2e "$build" tests/e2e/test_faults.py tests/e2e/test_crash*.py "${parallel[@]}" "$results/e2e-faults.xml" \
+	>"$results/e2e-faults.log" 2>&1 &
+faults=$!
+trap 'kill $faults 2>/dev/null' EXIT
 step "build with AddressSanitizer and UndefinedBehaviorSanitizer" configure "$build-asan" -Dwerror=true \
 	-Dbuildtype=debugoptimized -Db_sanitize=address,undefined
 tests "C tests, sanitized" c-asan c_tests "$build-asan" --suite unit --suite store
 tests "end to end, sanitized" e2e-asan e2e "$build-asan" tests/e2e -m "not heavy" \
 	--ignore tests/e2e/test_faults.py --ignore-glob '*/test_crash*.py' "${few[@]}"
-tests "faults" e2e-faults e2e "$build" tests/e2e/test_faults.py tests/e2e/test_crash*.py "${parallel[@]}"
+tests "faults" e2e-faults await $faults "$results/e2e-faults.log"
 tests "end to end, heavy data" e2e-heavy e2e "$build" tests/e2e -m heavy
 step "build with ThreadSanitizer" configure "$build-tsan" -Dbuildtype=debugoptimized -Db_sanitize=thread
 # ThreadSanitizer cannot place its shadow where addresses are too random.
