@@ -65,9 +65,24 @@ class Stored:
         self.total = sum(self.sizes)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, weights):
+    """kind -> a layout with that image, made once."""
+    layouts: dict[str, Path] = {}
+
+    def make(kind: str) -> Path:
+        if kind not in layouts:
+            layouts[kind] = tmp_path_factory.mktemp("made") / "layout"
+            write(images.ImageLayout(layouts[kind]), weights, kind)
+        return layouts[kind]
+
+    return make
+
+
 @pytest.fixture
-def stored(request, tmp_path, repo, weights) -> Stored:
-    return Stored(tmp_path / "layout", request.param, repo, weights)
+def stored(request, tmp_path, repo, weights, made) -> Stored:
+    shutil.copytree(made(request.param), tmp_path / "layout")
+    return Stored(tmp_path / "layout", "", repo, weights)
 
 
 @pytest.fixture
