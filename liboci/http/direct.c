@@ -153,6 +153,13 @@ static int lost(struct oci_http_exchange *x, CURLcode code, struct oci_error *er
 		x->head.len > 0 ? "the answer ended within its head" : "the connection was closed without an answer");
 }
 
+/* 100 Continue, a second without it, or who knows none. */
+static void begin_stream(struct oci_http_exchange *x)
+{
+	x->phase = OCI_DIRECT_SENDS;
+	x->wanted = x->stirred = true;
+}
+
 static int ask_step(struct oci_http_exchange *x, struct oci_error *err)
 {
 	size_t sent = 0;
@@ -164,6 +171,8 @@ static int ask_step(struct oci_http_exchange *x, struct oci_error *err)
 	if (x->asked == x->ask.len) {
 		x->phase = OCI_DIRECT_LISTENS;
 		x->asked_ms = oci_clock_ms();
+		if (x->stream_bytes && !x->expects)
+			begin_stream(x);
 	} else if (sent == 0) {
 		oci_http_direct_wait(x, POLLOUT, OCI_HTTP_POLL_MS);
 	}
@@ -172,6 +181,12 @@ static int ask_step(struct oci_http_exchange *x, struct oci_error *err)
 
 /* the head */
 
+static int begin_again(struct oci_http_exchange *x, struct oci_error *err)
+{
+	oci_http_exchange_end(x);
+	return oci_http_exchange_begin(x, x->authorization, err);
+}
+
 /* The library knows all of HTTP: it asks again. What became of a stream, nobody knows. */
 static int leave_to_library(struct oci_http_exchange *x, struct oci_error *err)
 {
@@ -179,8 +194,13 @@ static int leave_to_library(struct oci_http_exchange *x, struct oci_error *err)
 	atomic_store(&x->http->odd, true);
 	if (x->wanted)
 		return oci_http_fail(x->request, err, OCI_E_NETWORK, "the answer makes no sense");
-	oci_http_exchange_end(x);
-	return oci_http_exchange_begin(x, x->authorization, err);
+	return begin_again(x, err);
+}
+
+/* RFC 9110 10.1.1: once more without the question whether the stream is wanted. */
+static bool knows_no_expect(const struct oci_http_exchange *x)
+{
+	return x->head.status == 417 && x->expects && !x->wanted;
 }
 
 static void begin_body(struct oci_http_exchange *x)
@@ -191,13 +211,6 @@ static void begin_body(struct oci_http_exchange *x)
 	x->body_left = x->head.body_bytes;
 	x->taken = x->head.end;
 	x->done = x->phase == OCI_DIRECT_READS && x->body_left == 0;
-}
-
-/* 100 Continue, or a second without it. */
-static void begin_stream(struct oci_http_exchange *x)
-{
-	x->phase = OCI_DIRECT_SENDS;
-	x->wanted = x->stirred = true;
 }
 
 static int hear_interim(struct oci_http_exchange *x, struct oci_error *err)
@@ -223,6 +236,10 @@ static int hear(struct oci_http_exchange *x, struct oci_error *err)
 	x->head_begun = x->head.len > 0;
 	if (state == OCI_HEAD_ODD || (state == OCI_HEAD_WHOLE && x->head.framing != OCI_BODY_SIZED && !x->stream_bytes))
 		return leave_to_library(x, err);
+	if (state == OCI_HEAD_WHOLE && knows_no_expect(x)) {
+		atomic_store(&x->http->no_expect, true);
+		return begin_again(x, err);
+	}
 	if (state == OCI_HEAD_WHOLE)
 		begin_body(x);
 	return 0;

@@ -67,6 +67,7 @@ struct oci_http {
 	atomic_uint failures;    /* of downloads, without a byte */
 	atomic_bool served;      /* it has answered a request as it was asked to */
 	atomic_bool outage_told; /* outage.h */
+	atomic_bool no_expect;   /* it knows nothing of 100 Continue */
 	atomic_bool odd;         /* its answers are for the library: direct.h */
 	pthread_mutex_t lock; /* guards what follows */
 	struct oci_strings warnings; /* already shown */
@@ -113,7 +114,7 @@ struct oci_http_exchange {
 		OCI_DIRECT_NOT, OCI_DIRECT_CONNECTS, OCI_DIRECT_ASKS, OCI_DIRECT_LISTENS,
 		OCI_DIRECT_SENDS, OCI_DIRECT_GATHERS, OCI_DIRECT_READS,
 	} phase;
-	bool odd, reused;
+	bool odd, reused, expects;  /* 100 Continue */
 	struct oci_buf ask;         /* the request */
 	size_t asked;               /* bytes of it that are sent */
 	uint64_t asked_ms;          /* since when all are */

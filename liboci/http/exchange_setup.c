@@ -165,7 +165,8 @@ int oci_http_exchange_add_headers(struct oci_http_exchange *x, struct oci_error 
 		if (add_line(x, x->http->headers.items[i], err) < 0)
 			return -1;
 	/* asked for by name: the library would do it for large bodies only */
-	if (x->stream_bytes)
+	x->expects = x->stream_bytes && !atomic_load(&x->http->no_expect);
+	if (x->expects)
 		return add_header(x, "Expect", "100-continue", err);
 	return 0;
 }

@@ -36,6 +36,12 @@ def of_yesterday(x: Exchange) -> None:
     x.hang_up()
 
 
+def no_expectations(x: Exchange) -> None:
+    """A server that knows no Expect; it is unread when the connection ends."""
+    answer = Answer.error(417) if x.waits else x.proceed()
+    x.send(answer)
+
+
 def refused_within(code: int) -> Act:
     """The answer comes while the request's body does, which nobody reads any more."""
     return lambda x: (x.read(x.left // 2), x.send(Answer.error(code)), x.hang_up())

@@ -15,7 +15,8 @@ from fault_acts import (Act, alone, behind, big_manifest, changed, close_after, 
                         is_read, late_after_commit, location, lost_session, mounted_nothing, multipart, no_keep_alive,
                         not_mounted, only_login, other_range, redirect, redirect_chain, repoint, stall_first,
                         stall_within, status, steps, trickle, whole, wide_head, without_blob)
-from fault_frames import chunked, longer, of_yesterday, open_ended, refused_within, shorter, talkative
+from fault_frames import (chunked, longer, no_expectations, of_yesterday, open_ended, refused_within, shorter,
+                          talkative)
 
 ALWAYS = 1 << 30
 PATIENCE = 2  # seconds without a byte; an answer may take twice that (--stall-timeout)
@@ -105,6 +106,7 @@ BODIES = [
         ("no Content-Length", chunked), ("open-ended", open_ended))),
     *(at(t, name, act, times=ALWAYS) for t in ("blob", "chunk", "commit") for name, act in (
         ("interim answers", talkative), ("HTTP/1.0", of_yesterday))),
+    at("chunk", "417 to Expect", no_expectations, times=ALWAYS),
     *(at("chunk", f"{code} in mid request", refused_within(code)) for code in (413, 500, 503)),
     at("blob", "a bit flipped once", changed(flip)),
     at("blob", "a bit flipped always", changed(flip), MISMATCH, ALWAYS),
