@@ -68,8 +68,8 @@ class Pod:
     def out(self, container: str) -> str:
         return self.pods.try_run("logs", f"{self.name}-{container}").stdout
 
-    def kill(self, container: str) -> None:
-        self.pods.podman.run("kill", "--signal", "KILL", f"{self.name}-{container}")
+    def kill(self, container: str, signal: str = "KILL") -> None:
+        self.pods.podman.run("kill", "--signal", signal, f"{self.name}-{container}")
 
     def message(self) -> dict:
         return json.loads(self.message_file.read_text())
