@@ -16,11 +16,12 @@ KUBECTL = """#!/bin/sh
 echo "$@" >>"$STATE/calls"
 case "$*" in
 *"create job"*) echo created ;;
-*Complete*) echo -n "$COMPLETE" ;;
+*Complete*) [ "$(grep -c Complete "$STATE/calls")" -lt "${ENDED:-1}" ] || echo -n "$COMPLETE" ;;
 *Failed*) echo -n "$FAILED" ;;
 *exitCode*) echo -n "$CODE" ;;
 *message*) echo "$MESSAGE" ;;
-*"get pods"*) echo -n pod-1 ;;
+*"items["[0-9-]*) echo "error executing jsonpath: array index out of bounds: index -1, length 0" >&2; exit 1 ;;
+*"get pods"*) [ "$(grep -c 'get pods' "$STATE/calls")" -lt "${BEGUN:-1}" ] || echo pod-1 ;;
 *logs*) echo "the log" ;;
 esac
 """
@@ -129,6 +130,18 @@ def test_deploy_sh_returns_the_exit_code(tmp_path, complete, failed, code, want)
     assert run.returncode == want, run.stderr
     assert "create job pull-model-" in (tmp_path / "calls").read_text()
     assert want != 30 or '{"code":30}' in run.stderr
+
+
+def test_deploy_sh_waits_for_a_pod_that_has_not_begun_and_follows_its_log(tmp_path):
+    """At first no pod is there: a query by index would fail then, as kubectl's does."""
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(KUBECTL)
+    kubectl.chmod(0o755)
+    run = subprocess.run([tool.ROOT / "deploy/pipelines/deploy.sh", "ml"], capture_output=True, text=True, timeout=60,
+                         env={**os.environ, "KUBECTL": str(kubectl), "STATE": str(tmp_path), "COMPLETE": "True", "FAILED": "",
+                              "CODE": "", "MESSAGE": "", "POLL_SECONDS": "0", "BEGUN": "3", "ENDED": "5"})
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.count("the log") == 1
 
 
 def test_deploy_sh_gives_up_waiting_and_says_so(tmp_path):
