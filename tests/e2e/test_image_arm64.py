@@ -10,7 +10,7 @@ import consumers
 import pods as kube
 import tool
 import trees
-from test_image import MIB, blobs_of
+from test_image import MIB, sbom_of
 
 BUILD = tool.ROOT / "build-image"
 EMULATOR = "qemu-aarch64-static"
@@ -93,7 +93,7 @@ def test_the_same_bytes_come_out_twice(both, sysroot, tmp_path):
     build(tmp_path / "again", sysroot)
     assert trees.tree(both) == trees.tree(tmp_path / "again")
     for kind in ("modelcar", "base"):
-        again, first = (p.with_name(f"{p.name}.{kind}.arm64.spdx.json") for p in (tmp_path / "again", both))
+        again, first = (sbom_of(layout, kind, "arm64") for layout in (tmp_path / "again", both))
         assert again.read_bytes() == first.read_bytes()
 
 
@@ -110,7 +110,7 @@ def test_all_that_runs_in_it_is_of_arm64(both, root):
 
 
 def test_the_sbom_is_of_arm64(both, sysroot):
-    sbom = json.loads(both.with_name(f"{both.name}.modelcar.arm64.spdx.json").read_text())
+    sbom = json.loads(sbom_of(both, "modelcar", "arm64").read_text())
     packages = {p["name"]: p for p in sbom["packages"]}
     version = consumers.call("dpkg-query", f"--admindir={sysroot}/var/lib/dpkg", "-W", "-f", "${Version}", "libcurl4")
     assert packages["libcurl4"]["versionInfo"] == version
