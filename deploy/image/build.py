@@ -137,9 +137,11 @@ def compile_locked(build: Path, debian: Debian) -> Path:
     if not (build / "build.ninja").is_file():
         # An rpath, not a runpath: it has to serve the libraries' own libraries, too.
         flags = f"-Wl,--disable-new-dtags,-rpath,$ORIGIN/../{LIBRARIES.removeprefix('usr/')}"
+        # What an assertion says of its place must not depend on where that is built.
+        places = f"-ffile-prefix-map={os.path.relpath(ROOT, build)}/="
         files = (debian.root / "sysroot.ini", HERE / f"{debian.arch}.ini") if cross else ()
         output("meson", "setup", build, ROOT, "-Dbuildtype=release", "-Dtests=false", "-Dbundled_archive=true",
-               f"-Dc_link_args={flags}", *(f"--cross-file={path}" for path in files))
+               f"-Dc_link_args={flags}", f"-Dc_args={places}", *(f"--cross-file={path}" for path in files))
     output("ninja", "-C", build, "tools/modelcar")
     stripped = build / "modelcar.stripped"
     # Whole at once: one who came earlier may be reading it.

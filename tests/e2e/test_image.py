@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,15 @@ def test_the_same_bytes_come_out_twice(container_images, tmp_path):
     assert trees.tree(container_images) == trees.tree(tmp_path / "again")
     for kind in ("modelcar", "base"):
         assert sbom_of(tmp_path / "again", kind).read_bytes() == sbom_of(container_images, kind).read_bytes()
+
+
+def test_where_it_was_built_is_not_in_it(container_images):
+    """Else another directory would make another digest."""
+    layer = blobs_of(container_images, "modelcar")[1]
+    with tarfile.open(container_images / "blobs/sha256" / layer["digest"].removeprefix("sha256:")) as tar:
+        program = tar.extractfile("usr/bin/modelcar").read()
+    assert b"liboci/core/digest_hash.c" in program
+    assert b"../liboci" not in program and str(tool.ROOT).encode() not in program
 
 
 def test_the_image_is_small(container_images):
