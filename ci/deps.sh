@@ -3,8 +3,10 @@
 # all is there. What is required and missing ends in an error; a consumer that
 # only some tests want costs one line, and those tests are skipped by name.
 #
-#   ci/deps.sh [--build|--demo|--bench]   --build: what the build needs, alone; --demo: and a model to show;
-#                                         --bench: all, and the peers that only tests/bench/run wants
+#   ci/deps.sh [--build|--demo|--bench|--arm64|--deploy]
+#       --build: what the build needs, alone; --demo: and a model to show; --bench: all, and the peers that only
+#       tests/bench/run wants; --arm64: all, and what deploy/image/build.py wants for arm64 (a compiler, an
+#       emulator, 30 MiB of packages in a sysroot); --deploy: all, and kustomize, to compare its output
 #
 #   MODELCAR_CACHE  where the Python environment and the Go tools live
 #                   (default: ${XDG_CACHE_HOME:-~/.cache}/modelcar)
@@ -25,6 +27,8 @@ wheels=(pytest==8.3.4 pytest-xdist==3.6.1 kserve-storage==0.21.0 oras==0.2.43 ol
 models=(silero-vad==6.2.3 magika==1.0.3)
 crane=github.com/google/go-containerregistry/cmd/crane@v0.20.2
 regctl=github.com/regclient/regclient/cmd/regctl@v0.11.1
+kustomize=sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
+arm64=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static)
 registry=github.com/distribution/distribution/v3/cmd/registry@v3.1.2
 
 say() { echo "deps: $*" >&2; }
@@ -128,4 +132,12 @@ install_wheels
 install_models
 install_go crane "$crane"
 install_go registry "$registry"
-[ "${1:-}" != --bench ] || install_go regctl "$regctl"
+case ${1:-} in
+--bench) install_go regctl "$regctl" ;;
+--deploy) install_go kustomize "$kustomize" ;;
+--arm64)
+	install_packages -- "${arm64[@]}"
+	[ -e "$cache/sysroot-arm64" ] || deploy/image/sysroot.py "$cache/sysroot-arm64" ||
+		say "no sysroot for arm64: the tests that want it are skipped"
+	;;
+esac

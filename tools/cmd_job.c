@@ -11,7 +11,9 @@
 
 #define MANIFEST_MAX (256 * OCI_KIB)
 #define PVC_ROOT "/pvc"
-#define STEM_MAX 30 /* of the name, so that a CronJob's stays below its 52 bytes */
+#define CRON_NAME_MAX 52 /* Kubernetes adds 11 for the Job's */
+#define STEM_MAX 30      /* of the name, so that a CronJob's stays below that */
+#define SCHEDULE_FIELDS 5
 
 struct job_flags {
 	const char *image, *name, *secret, *ca_config_map, *cron;
@@ -219,10 +221,32 @@ static int print(const struct job_flags *flags, const struct oci_reference *ref,
 	return m.failed ? -1 : 0;
 }
 
-/* Five fields or @daily and the like; the server knows the rest. */
+static bool is_period(const char *text)
+{
+	static const char *const known[] = {"yearly", "annually", "monthly", "weekly", "daily", "midnight", "hourly"};
+
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (strcmp(text, known[i]) == 0)
+			return true;
+	return oci_str_starts(text, "every ") && strspn(text + 6, "0123456789hms.") == strlen(text + 6);
+}
+
+/* Five fields, or @daily and the like; the server knows which numbers a field takes. */
 static bool is_schedule(const char *text)
 {
-	return *text && strspn(text, "0123456789*/,-?@ abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(text);
+	size_t fields = 0;
+
+	if (*text == '@')
+		return is_period(text + 1);
+	while (*(text += strspn(text, " "))) {
+		size_t len = strspn(text, "0123456789*/,-?abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+		if (len == 0)
+			return false;
+		text += len;
+		fields++;
+	}
+	return fields == SCHEDULE_FIELDS;
 }
 
 static int check_name(const struct invocation *inv, const char *option, const char *value, bool label,
@@ -236,7 +260,7 @@ static int check_name(const struct invocation *inv, const char *option, const ch
 		oci_str_escape(value, shown));
 }
 
-static int check_flags(const struct invocation *inv, struct oci_error *err)
+static int check_image(const struct invocation *inv, struct oci_error *err)
 {
 	const struct job_flags *flags = inv->flags;
 	OCI_CLEANUP(oci_reference_clear) struct oci_reference image = {0};
@@ -247,9 +271,22 @@ static int check_flags(const struct invocation *inv, struct oci_error *err)
 			"which image has modelcar? say it with --image or MODELCAR_IMAGE; deploy/image/build.py makes one");
 	if (oci_reference_parse(flags->image, &image, err) < 0)
 		return -1;
-	if (image.transport != OCI_TRANSPORT_REGISTRY)
-		return command_misused(inv->command, err, "option '--image': '%s' is in no registry",
+	if (image.transport != OCI_TRANSPORT_REGISTRY || strstr(flags->image, "://"))
+		return command_misused(inv->command, err, "option '--image': a kubelet takes HOST/REPO[:TAG][@DIGEST], not '%s'",
 			oci_str_escape(flags->image, shown));
+	return 0;
+}
+
+static int check_flags(const struct invocation *inv, struct oci_error *err)
+{
+	const struct job_flags *flags = inv->flags;
+	char shown[OCI_STR_ESCAPE_MAX];
+
+	if (check_image(inv, err) < 0)
+		return -1;
+	if (flags->cron && flags->name && strlen(flags->name) > CRON_NAME_MAX)
+		return command_misused(inv->command, err, "option '--name': a CronJob's name has at most %d bytes, not %zu",
+			CRON_NAME_MAX, strlen(flags->name));
 	if (flags->cron && !is_schedule(flags->cron))
 		return command_misused(inv->command, err, "option '--cron': '%s' is no schedule, as \"*/10 * * * *\" is",
 			oci_str_escape(flags->cron, shown));

@@ -14,7 +14,7 @@ struct pack_flags {
 	struct oci_strings tags, platforms, annotations;
 	enum oci_pack_format format;
 	bool single, modelpack, file_digests, no_cache, force, dry_run;
-	const char *onto, *prefix, *checkpoint_tag;
+	const char *onto, *prefix, *checkpoint_tag, *image_refs;
 	uint64_t jobs;
 	struct source_flags source;
 	struct registry_flags registry, src, dest;
@@ -177,6 +177,8 @@ static int print_report(const struct invocation *inv, const struct oci_reference
 	if (result_text(target, &report->root.digest, &text, err) < 0)
 		return -1;
 	summarize(inv, report);
+	if (flags->image_refs && !flags->dry_run && common_write_file(flags->image_refs, &text, err) < 0)
+		return -1;
 	if (flags->output.json)
 		return print_json(report, oci_buf_text(&text), err);
 	if (flags->dry_run)
@@ -275,6 +277,9 @@ static const struct opt opts[] = {
 		.help = "read every file, also those that were hashed before and have not changed since"},
 	{OPT_FLAG(0, "force", struct pack_flags, force),
 		.help = "replace a tag with other content; pack a model that is not whole"},
+	{OPT_TEXT(0, "image-refs", struct pack_flags, image_refs), .metavar = "FILE",
+		.help = "write there what goes to stdout, HOST/REPO@DIGEST, without a newline: for pipelines whose steps "
+			"have no shell"},
 	{OPT_FLAG(0, "dry-run", struct pack_flags, dry_run), .help = "show layers, digests and what is new; write nothing"},
 	{OPT_NUMBER('j', "jobs", struct pack_flags, jobs), .metavar = "N", .max = 64,
 		.help = "parallel workers (what the machine can do)"},

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "base/fs.h"
 #include "http/rate.h"
 
 const struct opt registry_opts[] = {
@@ -184,4 +186,12 @@ int common_read_file(const char *path, struct oci_buf *out, struct oci_error *er
 	if (!standard)
 		fclose(file);
 	return rc;
+}
+
+int common_write_file(const char *path, const struct oci_buf *text, struct oci_error *err)
+{
+	oci_autofree char *name = NULL;
+	oci_autoclose int dir = oci_fs_open_parent(path, &name, err);
+
+	return dir < 0 ? -1 : oci_fs_write_file(dir, name, text->data, text->len, 0644, false, err);
 }

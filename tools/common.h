@@ -105,3 +105,5 @@ int common_print_json(struct oci_json_writer *w, struct oci_error *err);
 
 /* A small file that the user names, whole; "-" is standard input. OCI_E_NOT_FOUND, OCI_E_FORMAT beyond out's maximum. */
 int common_read_file(const char *path, struct oci_buf *out, struct oci_error *err);
+/* The same the other way: 0644, and replaced by one rename. */
+int common_write_file(const char *path, const struct oci_buf *text, struct oci_error *err);

@@ -89,8 +89,10 @@ int dest_claim_parse(const char *text, struct dest_claim *ret, struct oci_error 
 
 	if (split(text, ret, err) < 0)
 		return -1;
-	if ((ret->owner && !dest_is_label(ret->owner)) || !dest_is_subdomain(ret->name))
-		return fail_form(text, "names no claim", err);
+	if (ret->owner && !dest_is_label(ret->owner))
+		return fail_form(text, "names no namespace: up to 63 lower-case letters, digits and '-'", err);
+	if (!dest_is_subdomain(ret->name))
+		return fail_form(text, "names no claim: up to 253 lower-case letters, digits, '-' and '.'", err);
 	for (len = strlen(ret->path); len > 0 && ret->path[len - 1] == '/'; len--)
 		ret->path[len - 1] = '\0';
 	if (len == 0)

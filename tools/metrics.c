@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/fs.h"
+#include "common.h"
 
 #define NONE SIZE_MAX
 
@@ -134,14 +134,6 @@ static int format(const struct metrics *m, struct oci_buf *out, const char *comm
 	return put_phases(m, out, command, err);
 }
 
-static int write_file(const char *path, const struct oci_buf *text, struct oci_error *err)
-{
-	oci_autofree char *name = NULL;
-	oci_autoclose int dir = oci_fs_open_parent(path, &name, err);
-
-	return dir < 0 ? -1 : oci_fs_write_file(dir, name, text->data, text->len, 0644, false, err);
-}
-
 void metrics_write(struct metrics *m, const char *path, const char *command, int code)
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf text;
@@ -149,6 +141,6 @@ void metrics_write(struct metrics *m, const char *path, const char *command, int
 
 	oci_buf_init(&text, 64 * OCI_KIB);
 	end_phase(m);
-	if (format(m, &text, command, code, &err) < 0 || write_file(path, &text, &err) < 0)
+	if (format(m, &text, command, code, &err) < 0 || common_write_file(path, &text, &err) < 0)
 		oci_event_warn(m->next, "the figures of this run are not in '%s': %s", path, err.text);
 }

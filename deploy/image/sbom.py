@@ -1,45 +1,20 @@
 """An SPDX 2.3 document from what dpkg knows of the files in an image."""
-import functools
 import hashlib
 import json
 import re
-import subprocess
 from pathlib import Path
 
+from debian import Debian
+
 FIELDS = "${Package}\n${Version}\n${Architecture}\n${source:Package}\n${source:Version}\n${Maintainer}\n${Homepage}"
-
-
-def names_of(path: Path) -> set[str]:
-    """Since /usr was merged, dpkg may know a file by either name."""
-    names = {str(p) for p in (path, path.resolve())}
-    return names | {n.removeprefix("/usr") for n in names if n.startswith("/usr/")}
-
-
-@functools.cache
-def owners() -> dict[str, str]:
-    """Every file below a lib or bin directory that dpkg knows -> its package."""
-    run = subprocess.run(["dpkg", "-S", "*/lib*/*.so*", "*/bin/busybox"], capture_output=True, text=True)
-    lines = (line.rsplit(": ", 1) for line in run.stdout.splitlines())
-    return {path: packages.split(",")[0].strip() for packages, path in (l for l in lines if len(l) == 2)}
-
-
-def package_of(path: Path) -> str:
-    """The Debian package of a file."""
-    if path.name == "ca-certificates.crt":  # made from the package's files when it is installed
-        return "ca-certificates"
-    for name in sorted(names_of(path)):
-        if name in owners():
-            return owners()[name]
-    raise SystemExit(f"no Debian package has '{path}'")
 
 
 def spdx_id(*parts: str) -> str:
     return "SPDXRef-" + re.sub(r"[^A-Za-z0-9.-]", "-", "-".join(parts))
 
 
-def described_package(name: str) -> dict:
-    values = subprocess.run(["dpkg-query", "-W", "-f", FIELDS, name], check=True, capture_output=True,
-                            text=True).stdout.splitlines()
+def described_package(debian: Debian, name: str) -> dict:
+    values = debian.fields(name, FIELDS)
     package, version, arch, source, source_version, maintainer = values[:6]
     homepage = values[6] if len(values) > 6 and values[6] else "NOASSERTION"
     return {"SPDXID": spdx_id("Package", package), "name": package, "versionInfo": version,
@@ -63,11 +38,11 @@ def related(what: str, how: str, other: str) -> dict:
     return {"spdxElementId": what, "relationshipType": how, "relatedSpdxElement": other}
 
 
-def write(out: Path, name: str, version: str, created: str, origins: list[tuple[str, Path]],
+def write(out: Path, name: str, version: str, created: str, debian: Debian, origins: list[tuple[str, Path]],
           program: tuple[str, Path] | None = None) -> None:
     """`origins`: where a file lies in the image, and the file of Debian that it is; `program`: the one we built."""
-    owners = {where: package_of(path) for where, path in origins}
-    packages = [described_package(p) for p in sorted(set(owners.values()))]
+    owners = {where: debian.package_of(path) for where, path in origins}
+    packages = [described_package(debian, p) for p in sorted(set(owners.values()))]
     files = [described_file(where, path.read_bytes(), "NOASSERTION") for where, path in sorted(origins)]
     image = {"SPDXID": spdx_id("Image", name), "name": name, "versionInfo": version, "downloadLocation": "NOASSERTION",
              "filesAnalyzed": False, "licenseConcluded": "NOASSERTION", "licenseDeclared": "Apache-2.0",

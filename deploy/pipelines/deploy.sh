@@ -13,9 +13,12 @@ k() { "$kubectl" --namespace "$namespace" "$@"; }
 # condition TYPE: "True" when the Job has it
 condition() { k get job "$job" -o "jsonpath={.status.conditions[?(@.type==\"$1\")].status}"; }
 
-# of the newest pod's container: a field of where it ended
-ended() { k get pods -l "job-name=$job" --sort-by=.metadata.creationTimestamp \
-	-o "jsonpath={.items[-1:].status.containerStatuses[0].state.terminated.$1}"; }
+# newest [OPTION]: the last pod's name, or nothing; an index into a list without pods would be an error of kubectl's
+newest() { k get pods -l "job-name=$job" "$@" --sort-by=.metadata.creationTimestamp \
+	-o 'jsonpath={range .items[*]}{.metadata.name}{"\n"}{end}' | tail -n 1; }
+
+# ended POD FIELD: of where its container ended
+ended() { k get pod "$1" -o "jsonpath={.status.containerStatuses[0].state.terminated.$2}" || true; }
 
 k create job "$job" --from="cronjob/$cronjob" >&2
 seen=
@@ -24,8 +27,9 @@ while :; do
 		exit 0
 	fi
 	if [ "$(condition Failed)" = True ]; then
-		ended message >&2
-		code=$(ended exitCode)
+		pod=$(newest)
+		[ -z "$pod" ] || ended "$pod" message >&2
+		code=$([ -z "$pod" ] || ended "$pod" exitCode)
 		exit "${code:-1}" # no code: no container ran; kubectl describe pod says why
 	fi
 	if [ "$(date +%s)" -ge "$deadline" ]; then
@@ -33,8 +37,7 @@ while :; do
 		k get events --field-selector involvedObject.kind=Pod --sort-by=.lastTimestamp >&2
 		exit 41
 	fi
-	pod=$(k get pods -l "job-name=$job" --field-selector=status.phase!=Pending --sort-by=.metadata.creationTimestamp \
-		-o 'jsonpath={.items[-1:].metadata.name}')
+	pod=$(newest --field-selector=status.phase!=Pending)
 	if [ -n "$pod" ] && [ "$pod" != "$seen" ]; then
 		seen=$pod
 		k logs --follow "$pod" >&2 || true

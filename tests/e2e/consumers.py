@@ -45,10 +45,14 @@ class Absent(Exception):
     """A consumer that is not on this machine; its name is the text."""
 
 
+def cache() -> Path:
+    """Where ci/deps.sh puts what is no package."""
+    return Path(os.environ.get("MODELCAR_CACHE") or
+                Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelcar")
+
+
 def find(name: str) -> str:
-    cache = Path(os.environ.get("MODELCAR_CACHE") or
-                 Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelcar")
-    path = shutil.which(name) or shutil.which(name, path=str(cache / "bin"))
+    path = shutil.which(name) or shutil.which(name, path=str(cache() / "bin"))
     if not path:
         raise Absent(name)
     return path

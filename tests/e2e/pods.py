@@ -15,6 +15,7 @@ import tool
 
 DEPLOY = tool.ROOT / "deploy"
 OURS = "localhost/modelcar:test"
+BUILD_S = 3600  # from nothing, on a machine that has other work
 SLEEPER = "localhost/modelcar-base:test"
 
 
@@ -67,8 +68,8 @@ class Pod:
     def out(self, container: str) -> str:
         return self.pods.try_run("logs", f"{self.name}-{container}").stdout
 
-    def kill(self, container: str) -> None:
-        self.pods.podman.run("kill", "--signal", "KILL", f"{self.name}-{container}")
+    def kill(self, container: str, signal: str = "KILL") -> None:
+        self.pods.podman.run("kill", "--signal", signal, f"{self.name}-{container}")
 
     def message(self) -> dict:
         return json.loads(self.message_file.read_text())
@@ -159,4 +160,4 @@ def build_images(layout: Path) -> None:
     """The images as deploy/image makes them; its build directory stays, so the next run is quick."""
     if not Path("/bin/busybox").exists():
         pytest.skip("absent: busybox-static")
-    consumers.call("python3", DEPLOY / "image/build.py", layout)
+    consumers.call("python3", DEPLOY / "image/build.py", layout, timeout=BUILD_S)

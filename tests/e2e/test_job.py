@@ -16,11 +16,12 @@ KUBECTL = """#!/bin/sh
 echo "$@" >>"$STATE/calls"
 case "$*" in
 *"create job"*) echo created ;;
-*Complete*) echo -n "$COMPLETE" ;;
+*Complete*) [ "$(grep -c Complete "$STATE/calls")" -lt "${ENDED:-1}" ] || echo -n "$COMPLETE" ;;
 *Failed*) echo -n "$FAILED" ;;
 *exitCode*) echo -n "$CODE" ;;
 *message*) echo "$MESSAGE" ;;
-*"get pods"*) echo -n pod-1 ;;
+*"items["[0-9-]*) echo "error executing jsonpath: array index out of bounds: index -1, length 0" >&2; exit 1 ;;
+*"get pods"*) [ "$(grep -c 'get pods' "$STATE/calls")" -lt "${BEGUN:-1}" ] || echo pod-1 ;;
 *logs*) echo "the log" ;;
 esac
 """
@@ -74,9 +75,32 @@ def test_it_has_what_the_manifests_of_deploy_have():
 
 @pytest.mark.parametrize("args", [("oci:/tmp/x:v1", CLAIM), (REF, "/data/x"), (REF, "pvc://models"), (REF, 'pvc://models/a"b'),
                                   (REF, "pvc://models/$(HOME)"), ("--cron", "every; day", REF, CLAIM),
-                                  ("--name", "Not A Name", REF, CLAIM), ("--secret", "a\nb", REF, CLAIM)])
+                                  ("--name", "Not A Name", REF, CLAIM), ("--secret", "a\nb", REF, CLAIM),
+                                  ("--name", "a" * 64, REF, CLAIM), ("--image", f"docker://{IMAGE}", REF, CLAIM),
+                                  ("--cron", "* * * *", REF, CLAIM), ("--cron", "0 * * * * *", REF, CLAIM),
+                                  ("--cron", "@never", REF, CLAIM), ("--cron", "@every day", REF, CLAIM),
+                                  ("--cron", "@daily", "--name", "a" * 53, REF, CLAIM)])
 def test_what_no_manifest_can_say_is_refused(args):
     tool.fails(tool.USAGE, "job", "--image", IMAGE, *args)
+
+
+@pytest.mark.parametrize("claim, words", [
+    ("pvc://ML:models/x", "no namespace: up to 63 lower-case"), (f"pvc://{'n' * 64}:models/x", "no namespace"),
+    ("pvc://te.am:models/x", "no namespace"), ("pvc://Models/x", "no claim: up to 253 lower-case"),
+    (f"pvc://{'c' * 254}/x", "no claim"), ("pvc://ml:models", "no path"), ("pvc://ml:models/../x", "not clean")])
+def test_a_claim_that_cannot_be_says_which_part_is_wrong(claim, words):
+    assert words in tool.fails(tool.USAGE, "job", "--image", IMAGE, REF, claim).err
+
+
+@pytest.mark.parametrize("args", [
+    ("--cron", "@every 1h30m", REF, CLAIM), ("--cron", " 0  */2 1,15 JAN-MAR MON ", REF, CLAIM),
+    ("--cron", "@hourly", "--name", "a" * 52, REF, CLAIM), ("--name", "a" * 63, REF, CLAIM),
+    (f"reg.example/{'x/' * 115}y:{'t' * 128}", CLAIM), ("[::1]:5000/x@sha256:" + "a" * 64, CLAIM),
+    ("docker://reg.example/x:v1", CLAIM), ("reg.example/a__b.c---d:V_1", f"pvc://{'n' * 63}:{'c.' * 126}c/{'p' * 200}/~x y")])
+def test_odd_and_long_names_are_valid_manifests(args):
+    document = job(*args)
+    validate(document)
+    assert len(document["metadata"]["name"]) <= (52 if "--cron" in args else 63)
 
 
 def test_the_image_must_be_named():
@@ -106,6 +130,18 @@ def test_deploy_sh_returns_the_exit_code(tmp_path, complete, failed, code, want)
     assert run.returncode == want, run.stderr
     assert "create job pull-model-" in (tmp_path / "calls").read_text()
     assert want != 30 or '{"code":30}' in run.stderr
+
+
+def test_deploy_sh_waits_for_a_pod_that_has_not_begun_and_follows_its_log(tmp_path):
+    """At first no pod is there: a query by index would fail then, as kubectl's does."""
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(KUBECTL)
+    kubectl.chmod(0o755)
+    run = subprocess.run([tool.ROOT / "deploy/pipelines/deploy.sh", "ml"], capture_output=True, text=True, timeout=60,
+                         env={**os.environ, "KUBECTL": str(kubectl), "STATE": str(tmp_path), "COMPLETE": "True", "FAILED": "",
+                              "CODE": "", "MESSAGE": "", "POLL_SECONDS": "0", "BEGUN": "3", "ENDED": "5"})
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.count("the log") == 1
 
 
 def test_deploy_sh_gives_up_waiting_and_says_so(tmp_path):

@@ -159,6 +159,88 @@ def test_every_argument_of_ours_is_one_that_the_tool_has():
                         assert f"{option}=" in text or f"{option} " in text, f"{name_of(root)}: {option}"
 
 
+def test_a_service_account_that_a_pod_wants_is_there():
+    for root in ROOTS:
+        documents = kustomize.build(root)
+        there = {d["metadata"]["name"] for d in documents if d["kind"] == "ServiceAccount"}
+        for spec in (s for d in documents for s in pod_specs(d)):
+            assert spec.get("serviceAccountName") in {None, *there}, name_of(root)
+
+
+def test_argo_cd_never_deletes_a_volume():
+    """As a hook, whatever its policy, a claim would go with what is on it."""
+    documents = kustomize.build(DEPLOY / "pipelines/argo-cd/presync")
+    assert {d["kind"] for d in documents} == {"Job"}
+    for root in ROOTS:
+        for document in kustomize.build(root):
+            hook = "argocd.argoproj.io/hook" in document["metadata"].get("annotations", {})
+            assert not hook or document["kind"] == "Job", name_of(root)
+
+
+def test_the_pods_of_the_indexed_job_are_all_alive_at_once():
+    """The scheduler keeps apart what is alive; those that come later would land where the first have been."""
+    spec = kustomize.build(DEPLOY / "scale/indexed")[0]["spec"]
+    assert spec["parallelism"] == spec["completions"]
+    spread = spec["template"]["spec"]["topologySpreadConstraints"][0]
+    assert spread["whenUnsatisfiable"] == "DoNotSchedule" and spread["maxSkew"] == 1
+
+
+def test_a_volume_is_verified_byte_for_byte():
+    job = kustomize.build(DEPLOY / "populate/verify")[0]
+    assert "--full" in job["spec"]["template"]["spec"]["containers"][0]["args"]
+
+
+def test_servers_on_versions_read_the_newest():
+    deployment = next(d for d in kustomize.build(DEPLOY / "serving/vllm-versions") if d["kind"] == "Deployment")
+    spec = deployment["spec"]["template"]["spec"]
+    assert spec["initContainers"][0]["args"][-1] == "/models/qwen2/current"
+    assert spec["containers"][0]["args"][0] == "--model=/models/qwen2/current"
+
+
+def test_github_packs_repositories_of_any_case(tmp_path):
+    """The step as its runner starts it, with a stand-in for docker that says what it was given."""
+    steps = yaml.safe_load((DEPLOY / "pipelines/github/pack-model.yml").read_text())["jobs"]["pack"]["steps"]
+    (tmp_path / "docker").write_text('#!/bin/sh\nfor last; do :; done\necho "$last"\n')
+    (tmp_path / "docker").chmod(0o755)
+    run = next(s["run"] for s in steps if s.get("name") == "pack")
+    subprocess.run(["bash", "-e", "-c", run], check=True, cwd=tmp_path,
+                   env={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), "GITHUB_REPOSITORY": "My-Org/Models",
+                        "GITHUB_REF_NAME": "v1", "MODELCAR_IMAGE": "reg.example/tools/modelcar:0.1.0"})
+    assert (tmp_path / "image.txt").read_text() == "ghcr.io/my-org/models/model:v1\n"
+
+
+def test_every_exit_code_is_in_the_troubleshooting_table():
+    codes = set(re.findall(r"^\| (\d+) \|", (tool.ROOT / "spec/exit-codes.md").read_text(), re.M)) - {"0"}
+    table = (DEPLOY / "README.md").read_text().split("## When it does not work")[1]
+    assert len(codes) > 20 and codes <= set(re.findall(r"^\| (\d+)", table, re.M))
+
+
+def seconds(text: str) -> float:
+    number, unit = re.match(r"([\d.]+) (s|min|h)\b", text).groups()
+    return float(number) * {"s": 1, "min": 60, "h": 3600}[unit]
+
+
+def test_the_arithmetic_of_the_scale_out_is_right():
+    """140 GB a node, a line of 25 Gb/s; the registry's and the mirrors' 100 Gb/s; 20 nodes a rack."""
+    rows = re.findall(r"^\| ([\d,]+) \| ([\d.]+) (GB|TB) \| ([^|]+) \| ([^|]+) \|", (DEPLOY / "README.md").read_text(), re.M)
+    assert [row[0] for row in rows] == ["1", "20", "100", "1,000"]
+    for nodes, total, unit, alone, racks in rows:
+        count = int(nodes.replace(",", ""))
+        assert float(total) * {"GB": 1, "TB": 1000}[unit] == 140 * count
+        assert seconds(alone) == pytest.approx(max(count * 140 / 12.5, 140 / 3.125), rel=0.03)
+        if count > 1:
+            to_racks, to_nodes = re.search(r"([\d.]+ (?:s|min))( to the rack)?, then (.*?) *$", racks).group(1, 3)
+            assert seconds(to_racks) == pytest.approx(count / 20 * 140 / 12.5, rel=0.03)
+            assert seconds(to_nodes) == pytest.approx(20 * 140 / 12.5, rel=0.03)
+
+
+def test_the_kubeflow_steps_read_what_is_mounted():
+    text = (DEPLOY / "pipelines/kubeflow/pipeline.py").read_text()
+    directory, destination = (re.search(rf'{name}: str = "([^"]+)"', text)[1] for name in ("directory", "destination"))
+    claims = re.search(r'\("(\w+)", "\1", "(\w+)"\), \("(/[^"]+)", "\3", "(/[^"]+)"\)', text)
+    assert directory.startswith(claims[3] + "/") and destination.startswith(claims[4] + "/")
+
+
 def test_other_files_parse():
     for path in (DEPLOY / "pipelines/github/pack-model.yml", DEPLOY / "pipelines/gitlab/.gitlab-ci.yml"):
         assert yaml.safe_load(path.read_text())
@@ -174,4 +256,6 @@ def test_the_kubeflow_pipeline_compiles(tmp_path):
     for package in ("kfp", "kfp.kubernetes"):
         pytest.importorskip(package, reason=f"absent: {package}")
     subprocess.run([sys.executable, DEPLOY / "pipelines/kubeflow/pipeline.py"], cwd=tmp_path, check=True)
-    assert "exec-pull" in (tmp_path / "publish-model.yaml").read_text()
+    pipeline = next(yaml.safe_load_all((tmp_path / "publish-model.yaml").read_text()))
+    pull = pipeline["root"]["dag"]["tasks"]["pull"]["inputs"]["parameters"]["reference"]
+    assert pull["taskOutputParameter"] == {"outputParameterKey": "image", "producerTask": "pack"}

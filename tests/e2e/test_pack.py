@@ -27,6 +27,16 @@ def test_the_result_is_one_line_that_names_the_digest(tmp_path, model):
     Layout(tmp_path / "layout").check()
 
 
+def test_the_result_goes_into_a_file_for_steps_without_a_shell(tmp_path, model):
+    file, target = tmp_path / "refs", f"oci:{tmp_path / 'out'}:v1"
+    result = tool.ok("pack", "--json", "--image-refs", file, model, target)
+    assert file.read_text() == result.json["reference"] and file.stat().st_mode & 0o777 == 0o644
+    file.unlink()
+    tool.ok("pack", "--dry-run", "--image-refs", file, model, target)
+    assert not file.exists()
+    assert "nowhere" in tool.fails(tool.NOT_FOUND, "pack", "--image-refs", tmp_path / "nowhere/refs", model, target).err
+
+
 def test_same_files_give_the_same_digest_whatever_their_mtime_owner_and_order(tmp_path, model, second_file_system):
     first = tool.ok("pack", model, f"oci:{tmp_path}/a:v1").digest
     for seed in range(2):

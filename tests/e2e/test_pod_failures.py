@@ -69,6 +69,16 @@ def test_a_wrong_secret_and_none(pods, private, tmp_path, how):
     assert "hunter2" not in last
 
 
+@pytest.mark.parametrize("text, mode, code, reason", [("not json {", 0o644, 14, "Malformed"), ("{}", 0o600, 31, "PermissionDenied")],
+                         ids=["no-json", "unreadable"])
+def test_a_secret_that_cannot_be_used_is_named(pods, private, tmp_path, text, mode, code, reason):
+    (tmp_path / "config.json").write_text(text)
+    (tmp_path / "config.json").chmod(mode)
+    tmp_path.chmod(0o755)
+    pod = pods.play(job(private[1]), {"models": pods.volume()}, secret=tmp_path)
+    assert_fails(pod, code, reason, "/auth/config.json")
+
+
 def test_a_volume_that_is_mounted_read_only(pods, pushed):
     spec = job(pushed)
     spec["containers"][0]["volumeMounts"][0]["readOnly"] = True
@@ -96,6 +106,15 @@ def test_a_volume_of_another_user(pods, pushed, tmp_path):
     assert not list(place.iterdir())
 
 
+def test_a_volume_that_the_group_may_not_write(pods, pushed, tmp_path):
+    """An arbitrary user of group 0, as OpenShift has them, and a volume without the group's permission."""
+    place = tmp_path / "volume"
+    place.mkdir(mode=0o755)
+    spec = kube.set_model(kube.template("populate/openshift", "Job"), pushed)
+    pod = pods.play(spec, {"models": str(place)}, runAsUser=123456, runAsGroup=0)
+    assert_fails(pod, tool.READ_ONLY, "PermissionDenied", "/pvc/models")
+
+
 def test_a_volume_that_holds_other_files(pods, pushed, tmp_path):
     place = tmp_path / "volume"
     (place / "qwen2").mkdir(parents=True)
@@ -106,13 +125,20 @@ def test_a_volume_that_holds_other_files(pods, pushed, tmp_path):
     assert (place / "qwen2/notes.txt").read_text() == "mine"
 
 
+def damage_silently(path: Path) -> None:
+    """As a disk does it: another byte, the same size and time."""
+    before = path.stat()
+    with open(path, "r+b") as file:
+        file.write(b"X")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 def test_the_verify_job_names_the_damaged_file(pods, pushed):
     volume = pods.volume()
     assert pods.play(job(pushed), {"models": volume}).wait("pull") == tool.OK
     good = pods.play(kube.template("populate/verify", "Job"), {"models": volume})
     assert good.wait("verify") == tool.OK, good.logs("verify")
-    with open(pods.path_of(volume) / "qwen2/config.json", "r+b") as file:
-        file.write(b"X")
+    damage_silently(pods.path_of(volume) / "qwen2/config.json")
     bad = pods.play(kube.template("populate/verify", "Job"), {"models": volume})
     assert bad.wait("verify") == tool.DAMAGED
     assert "config.json" in bad.logs("verify") and bad.message()["code"] == tool.DAMAGED

@@ -30,7 +30,7 @@ def pull_pod(ref: str, *extra: str, root: str = "populate/base", kind: str = "Jo
 def verify_instead(spec: dict, directory: str) -> dict:
     """A stand-in for the server: it reads every byte of the model, and fails where one is missing."""
     server = spec["containers"][0]
-    spec["containers"] = [{"name": server["name"], "image": "reg.example/tools/modelcar:0", "args": ["verify", directory],
+    spec["containers"] = [{"name": server["name"], "image": "reg.example/tools/modelcar:0", "args": ["verify", "--full", directory],
                            "volumeMounts": [m for m in server["volumeMounts"] if m["name"] == "models"]}]
     spec["volumes"] = [v for v in spec["volumes"] if v["name"] != "shm"]
     return spec
@@ -91,6 +91,19 @@ def journal_has_blocks(volume: Path, at_least: int) -> None:
     raise AssertionError(f"no journal grew below {volume}")
 
 
+def test_a_pod_that_is_drained_says_so_and_the_next_goes_on(pods, large):
+    tree, ref = large
+    volume = pods.volume()
+    drained = pods.play(pull_pod(ref, "--limit-rate=6M", "--jobs=1"), {"models": volume})
+    journal_has_blocks(pods.path_of(volume), at_least=1)
+    drained.kill("pull", "TERM")
+    assert drained.wait("pull") == 143
+    assert drained.message()["code"] == 143 and "goes on" in drained.message()["message"]
+    after = pods.play(pull_pod(ref, "--json"), {"models": volume})
+    assert after.wait("pull") == tool.OK and json.loads(after.out("pull"))["bytesReused"] > 0
+    trees.assert_same(tree, pods.path_of(volume) / "qwen2")
+
+
 @pytest.mark.parametrize("user, group", [(1000, 1000), (123456, 0)], ids=["uid-1000", "arbitrary-uid-gid-0"])
 def test_any_user_does(pods, pushed, model, tmp_path, user, group):
     """As OpenShift does it: a user of the project's range, group 0, and a volume that the group may write."""
@@ -125,6 +138,27 @@ def test_a_server_on_a_volume_is_held_back_until_the_model_is_whole(pods, pushed
     filler = pods.play(pull_pod(pushed), {"models": volume})
     assert filler.wait("pull") == tool.OK, filler.logs("pull")
     assert gated.wait(server) == tool.OK, gated.logs("model") + gated.logs(server)
+
+
+def test_a_server_on_versions_is_held_back_until_one_is_current_and_old_ones_are_collected(pods, own_model, registry):
+    ref, volume = registry.ref("pods/versions:latest"), pods.volume()
+    tool.ok("pack", own_model, ref)
+    server = verify_instead(kube.template("serving/vllm-versions", "Deployment"), "/models/qwen2/current")
+    gated = pods.play(server, {"models": volume})
+    for text in ("{}", '{"a": 1}', '{"a": 2}'):
+        (own_model / "generation_config.json").write_text(text)
+        tool.ok("pack", "--force", own_model, ref)
+        pulled = pods.play(pull_pod(ref, root="populate/cron", kind="CronJob"), {"models": volume})
+        assert pulled.wait("pull") == tool.OK, pulled.logs("pull")
+    assert gated.wait("vllm") == tool.OK, gated.logs("model") + gated.logs("vllm")
+    place = pods.path_of(volume) / "qwen2"
+    assert len(list(place.glob("sha256-*"))) == 3
+    spec = kube.template("populate/gc", "CronJob")
+    spec["containers"][0]["args"][1:1] = ["--min-age=0s"]
+    collected = pods.play(spec, {"models": volume})
+    assert collected.wait("gc") == tool.OK, collected.logs("gc")
+    assert len(list(place.glob("sha256-*"))) == 2
+    trees.assert_same(own_model, place / "current")
 
 
 def test_kserve_gets_its_init_container(pods, pushed, model):

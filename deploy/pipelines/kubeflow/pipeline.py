@@ -4,8 +4,8 @@
     MODELCAR_IMAGE=reg.example/tools/modelcar:0.1.0 python pipeline.py    # writes publish-model.yaml
 
 Claims "work" (the directory to pack) and "models" (where it goes), secret "registry-credentials" of type
-kubernetes.io/dockerconfigjson. The image has no shell, so each step is one command of modelcar, and its log ends with
-HOST/REPO@sha256:….
+kubernetes.io/dockerconfigjson. The image has no shell, so each step is one command of modelcar. What was packed is pulled,
+by digest, whatever the tag means by then.
 """
 import os
 
@@ -22,10 +22,10 @@ def check(directory: str):
 
 
 @dsl.container_component
-def pack(directory: str, reference: str):
-    """One image a model; what the registry has is not sent again."""
+def pack(directory: str, reference: str, image: dsl.OutputPath(str)):
+    """One image a model; what the registry has is not sent again. What it made, by digest, is its output."""
     return dsl.ContainerSpec(image=IMAGE, command=["modelcar"],
-                             args=["pack", AUTH, "--state-dir=/tmp/state", directory, reference])
+                             args=["pack", AUTH, "--state-dir=/tmp/state", "--image-refs", image, directory, reference])
 
 
 @dsl.container_component
@@ -35,10 +35,10 @@ def pull(reference: str, destination: str):
 
 
 @dsl.pipeline(name="publish-model")
-def publish_model(directory: str = "/data/model", reference: str = "reg.example/models/qwen2:0.5b",
+def publish_model(directory: str = "/work/model", reference: str = "reg.example/models/qwen2:0.5b",
                   destination: str = "/models/qwen2"):
-    steps = [check(directory=directory), pack(directory=directory, reference=reference),
-             pull(reference=reference, destination=destination)]
+    packed = pack(directory=directory, reference=reference)
+    steps = [check(directory=directory), packed, pull(reference=packed.outputs["image"], destination=destination)]
     for before, step in zip(steps, steps[1:]):
         step.after(before)
     for step, claim, path in zip(steps, ("work", "work", "models"), ("/work", "/work", "/models")):
