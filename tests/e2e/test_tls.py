@@ -81,7 +81,7 @@ def test_https_on_this_machine_is_found_where_nobody_names_it(tmp_path, secure, 
     tool.ok("cp", secure.ref("a/found:v1"), secure.ref("a/again:v1"), env=env)
     tool.ok("pull", secure.ref("a/again:v1"), tmp_path / "out", env=env)
     trees.assert_same(model, tmp_path / "out")
-    for verb in (["ls"], ["pull"], ["pack", model]):
+    for verb in (["ls"], ["inspect"], ["pack", model]):
         assert "not trusted" in tool.fails(tool.TLS, *verb, secure.ref("a/found:v1")).err
 
 
