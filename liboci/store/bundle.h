@@ -7,7 +7,8 @@
  * base, a blob that only the base has is OCI_E_NOT_FOUND.
  *
  * WRITE makes an archive (store/archive.h), which is a bundle of one image
- * without a map; engine/bundle_create.h makes the others.
+ * without a map; no reference leads there (store/open.c), for engine/bundle_create.h
+ * makes what users call a bundle.
  */
 #pragma once
 
