@@ -3,6 +3,7 @@ import hashlib
 import json
 import random
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,16 @@ def test_a_haul_is_a_source_with_its_signatures(tmp_path, start, cut):
     listed = json.loads(server.get("llm", image.replace(":", "-"))[1])["manifests"]
     assert [d["digest"] for d in listed] == [entries["sbom"]["digest"]]
     assert listed[0]["artifactType"] == "application/spdx+json"
+
+
+@pytest.mark.parametrize("name", ["../outside", "blobs/sha256/../../../outside", "/tmp/outside", "./../outside"])
+def test_a_name_that_leads_out_is_refused_though_nobody_asks_for_it(tmp_path, large, name):
+    path = pack_up(large, tmp_path / "layout.tar")
+    with tarfile.open(path, "a") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    for verb in (["cp", f"oci-archive:{path}:v1", f"oci:{tmp_path}/to:v1"], ["load", path, f"oci:{tmp_path}/to"]):
+        assert "leads out" in tool.fails(tool.MALFORMED, *verb).err
+    assert not trees.leftovers(tmp_path, {"layout.tar", "state"})
 
 
 def test_an_archive_of_docker_may_be_compressed(tmp_path):
