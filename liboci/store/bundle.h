@@ -15,6 +15,8 @@
 #include "store/bundle_set.h"
 #include "store/store.h"
 
+/* Are these files no bundle of ours but one archive, whole or in parts? The first stands for it. */
+bool oci_bundle_is_foreign(const struct oci_strings *files);
 struct oci_store *oci_store_bundle(const char *path, enum oci_store_mode mode, struct oci_error *err);
 
 /* Somebody who has bytes of parts that are not here. */

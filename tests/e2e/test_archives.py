@@ -116,7 +116,13 @@ def test_a_zarf_package_in_parts_is_a_source(tmp_path, large, zarf, end):
     first.write_text(json.dumps({"Sha256Sum": hashlib.sha256(data).hexdigest(), "Bytes": len(data),
                                  "Count": len(parts)}))
     assert_copied(f"oci-archive:{first}:{NAME}", large, tmp_path)
-    assert tool.ok("inspect", "--json", f"oci-archive:{package}").json["digest"] == trees.Layout(large).tagged("v1")
+    for given in ([package], [first], [first, *parts], parts[::-1]):
+        tool.ok("load", *given, f"oci:{tmp_path}/loaded:v{len(given)}")
+    assert len({trees.Layout(tmp_path / "loaded").tagged(tag) for tag in ("v1", f"v{len(parts)}")}) == 1
+    for place in ("oci-archive", "bundle"):
+        found = tool.ok("inspect", "--json", f"{place}:{package}").json
+        assert found["digest"] == trees.Layout(large).tagged("v1")
+    tool.fails(tool.MALFORMED, "load", parts[0], tmp_path / "package/components/app.tar", f"oci:{tmp_path}/two:v1")
     parts[1].write_bytes(parts[1].read_bytes()[:-1])
     tool.fails(tool.MALFORMED, "inspect", f"oci-archive:{first}")
     parts[1].unlink()
