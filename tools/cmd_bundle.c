@@ -209,6 +209,9 @@ static int info(const struct invocation *inv, const struct oci_strings *operands
 		return -1;
 	if (found.damaged.count > 0 && flags->check)
 		return oci_fail(err, OCI_E_DIGEST, "%s", found.damaged.items[0]);
+	if (found.missing[0] && flags->check)
+		return oci_fail(err, OCI_E_MORE, "part %s of %zu is missing; put it beside the others", found.missing,
+			found.part_count);
 	if (flags->output_group.json)
 		return print_info_json(&found, err);
 	print_info(&found);

@@ -63,6 +63,9 @@ static int check_target(const struct pack_flags *flags, const struct oci_referen
 		return oci_fail(err, OCI_E_USAGE, "a target is written by tag, not by digest");
 	if (target->transport == OCI_TRANSPORT_DOCKER_ARCHIVE)
 		return oci_fail(err, OCI_E_UNSUPPORTED, "docker-archive: is only read, write oci-archive:FILE:TAG");
+	if (target->transport == OCI_TRANSPORT_BUNDLE)
+		return oci_fail(err, OCI_E_UNSUPPORTED,
+			"bundle: is only read, write oci-archive:FILE:TAG, or a layout for 'bundle create'");
 	if (!target->tag)
 		return oci_fail(err, OCI_E_USAGE, "the target names no tag; write it as ...:TAG");
 	for (size_t i = 0; i < flags->tags.count; i++)

@@ -48,7 +48,7 @@ const struct opt upload_opts[] = {
 
 #define FILTER_OPTS(s)                                                    \
 	{OPT_TEXTS(0, "include", s, include), .metavar = "GLOB",          \
-		.help = "take only files that match"},                    \
+		.help = "take only files that match, or lie in a directory that does"}, \
 	{OPT_TEXTS(0, "exclude", s, exclude), .metavar = "GLOB",          \
 		.help = "leave out files that match"}
 

@@ -51,6 +51,9 @@ const char *oci_str_escape(const char *text, char out[OCI_STR_ESCAPE_MAX]);
  * "a/" or anything under a/); that '/' ties nothing: "a/" matches "x/a/y". No
  * regular expression, no backtracking blow-up. */
 bool oci_str_glob(const char *pattern, const char *path);
+/* The same, and a pattern that matches a directory takes all below it: what users mean
+ * by the name of a directory (--include, --exclude). */
+bool oci_str_glob_within(const char *pattern, const char *path);
 
 /* Standard base64 with padding, strict, appended to `out`. What is not base64
  * is OCI_E_FORMAT; `out` may hold the part before it. */

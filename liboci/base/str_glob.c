@@ -147,7 +147,8 @@ static bool match_path(struct span pattern, bool anchored, struct span path)
 	return match(pattern, path);
 }
 
-bool oci_str_glob(const char *pattern, const char *path)
+/* With `within` also when a directory that the path lies in matches. */
+static bool glob(const char *pattern, const char *path, bool within)
 {
 	struct span want = {pattern, pattern + strlen(pattern)};
 	bool directory = want.end > want.at && want.end[-1] == '/';
@@ -157,11 +158,23 @@ bool oci_str_glob(const char *pattern, const char *path)
 	anchored = memchr(want.at, '/', (size_t)(want.end - want.at)) != NULL;
 	if (anchored && *want.at == '/')
 		want.at++;
-	if (!directory)
-		return match_path(want, anchored, (struct span){path, path + strlen(path)});
+	if (!directory && match_path(want, anchored, (struct span){path, path + strlen(path)}))
+		return true;
+	if (!directory && !within)
+		return false;
 	for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
 		if (match_path(want, anchored, (struct span){path, slash}))
 			return true;
 	}
 	return false;
+}
+
+bool oci_str_glob(const char *pattern, const char *path)
+{
+	return glob(pattern, path, false);
+}
+
+bool oci_str_glob_within(const char *pattern, const char *path)
+{
+	return glob(pattern, path, true);
 }

@@ -16,6 +16,7 @@
 #define DIGITS "0123456789"
 
 #define DOCKER_ARCHIVE_FORM "docker-archive:FILE[:tag] or docker-archive:FILE:name:tag"
+#define PART_DIGITS_MIN 3
 #define BUNDLE_FORM "bundle:FILE[:tag] or bundle:FILE:host/repository:tag"
 #define FULL_NAME_FORM "FILE[:tag] or FILE:host/repository:tag"
 #define FORMS "host/repository[:tag], oci:DIR[:tag], oci-archive:FILE[:tag], docker-archive:FILE[:name:tag], bundle:FILE[:tag] or dir:PATH"
@@ -281,19 +282,34 @@ static int take_full_name(char *text, char **ret, struct oci_error *err)
 	return oci_str_set(ret, text, err);
 }
 
+/* Does what ends at `end` look like the name of an archive, or of a part of one
+ * (".part001", ".001")? */
+static bool is_archive_name(const char *text, const char *end)
+{
+	static const char *const ends[] = {".tar", ".tgz", ".gz", ".zst"};
+	const char *number = end;
+
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+		size_t len = strlen(ends[i]);
+
+		if ((size_t)(end - text) > len && strncmp(end - len, ends[i], len) == 0)
+			return true;
+	}
+	while (number > text && number[-1] >= '0' && number[-1] <= '9')
+		number--;
+	if (end - number < PART_DIGITS_MIN)
+		return false;
+	if (number - text > 4 && strncmp(number - 4, "part", 4) == 0)
+		number -= 4;
+	return number - text > 1 && number[-1] == '.';
+}
+
 /* Behind the name of an archive may stand a full name: FILE.tar:host/repository:tag. */
 static char *find_archive_name(char *text)
 {
-	static const char *const ends[] = {".tar", ".tgz", ".gz", ".zst", ".part000"};
-
 	for (char *colon = strchr(text, ':'); colon; colon = strchr(colon + 1, ':'))
-		for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-			size_t len = strlen(ends[i]);
-
-			if ((size_t)(colon - text) > len && strncmp(colon - len, ends[i], len) == 0 &&
-				strchr(colon, '/'))
-				return colon;
-		}
+		if (strchr(colon, '/') && is_archive_name(text, colon))
+			return colon;
 	return NULL;
 }
 

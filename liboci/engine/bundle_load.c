@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "engine/bundle_load_job.h"
+#include "store/bundle.h"
 #include "store/upload_state.h"
 
 /* Manifests say what the images are: without all of them nothing can begin. */
@@ -82,7 +83,7 @@ static int load_files(struct oci_bundle_load_job *job, struct oci_error *err)
 			return oci_fail(err, OCI_E_USAGE, "a pipe is loaded alone: write all parts into it, in their order");
 		return oci_bundle_load_pipe(job, given->items[i], err);
 	}
-	if (files.count == 1 && oci_bundle_set_probe(files.items[0]) < 0)
+	if (oci_bundle_is_foreign(&files))
 		return load_archive(job, files.items[0], err);
 	return load_set(job, &files, err);
 }

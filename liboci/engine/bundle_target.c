@@ -60,9 +60,10 @@ static int check_fixed(const struct placer *p, struct oci_error *err)
 
 		plain += !oci_bundle_image_is_signature(image);
 		if (image->name && first && strcmp(image->name, first) != 0)
-			return oci_fail(err, OCI_E_USAGE,
-				"the bundle has images of several names ('%s', '%s'): load it to a host alone", first,
-				image->name);
+			return oci_fail(err, OCI_E_USAGE, "the bundle has images of several names ('%s', '%s'): %s", first,
+				image->name, p->fixed.transport == OCI_TRANSPORT_LAYOUT ?
+				"take each into a layout of its own with 'cp bundle:FILE:NAME:TAG oci:DIR:TAG'" :
+				"load it to a host alone");
 		first = image->name ? image->name : first;
 	}
 	if (p->fixed.tag && plain > 1)

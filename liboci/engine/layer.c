@@ -144,13 +144,18 @@ struct layer_reader {
 	struct oci_layer_walk walk;
 	struct oci_layer_segment segment;
 	uint64_t done; /* bytes of the segment handed out */
+	bool begun;    /* there is a segment */
 	int fd;        /* of the file under way, or -1 */
 };
 
+/* An empty file is looked at, too: it may not be empty any more. */
 static int end_file(struct layer_reader *r, struct oci_error *err)
 {
+	bool is_empty = r->begun && !r->segment.bytes && r->segment.length == 0;
 	int rc = 0;
 
+	if (is_empty && (r->fd = r->source.open(r->source.ctx, r->segment.file, err)) < 0)
+		return -1;
 	if (r->fd >= 0 && r->source.check)
 		rc = r->source.check(r->source.ctx, r->segment.file, r->fd, err);
 	if (r->fd >= 0)
@@ -195,6 +200,7 @@ static ssize_t layer_read(struct oci_reader *reader, void *data, size_t size, st
 		if (rc <= 0)
 			return rc;
 		r->done = 0;
+		r->begun = true;
 	}
 	if (size > left)
 		size = (size_t)left;
@@ -226,6 +232,7 @@ static int skip_to(struct layer_reader *r, uint64_t offset, struct oci_error *er
 			return -1;
 		if (rc == 0)
 			return oci_fail(err, OCI_E_BUG, "an offset beyond the layer");
+		r->begun = true;
 	}
 	r->done = offset - r->segment.offset;
 	return 0;

@@ -99,7 +99,7 @@ void oci_listing_clear(struct oci_listing *l)
 static bool any_matches(const struct oci_strings *globs, const char *path)
 {
 	for (size_t i = 0; globs && i < globs->count; i++)
-		if (oci_str_glob(globs->items[i], path))
+		if (oci_str_glob_within(globs->items[i], path))
 			return true;
 	return false;
 }

@@ -1,6 +1,7 @@
 /* Send what the destination lacks, and make sure that it still has the rest. */
 #include "engine/pack_parcel.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "engine/copy.h"
 
@@ -118,8 +119,22 @@ static int count_missing(struct parcels *parcels, size_t *ret, struct oci_error 
 	return 0;
 }
 
+/* Each file was read whole; together they are the model only if none was replaced meanwhile. */
+static int check_files(const struct pack_job *job, struct oci_error *err)
+{
+	for (size_t i = 0; i < job->dir.count; i++) {
+		oci_autoclose int fd = oci_dir_open_file(&job->dir, i, err);
+
+		if (fd < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int write_documents(struct pack_job *job, struct oci_error *err)
 {
+	if (check_files(job, err) < 0)
+		return -1;
 	for (size_t i = 0; i < job->documents.count; i++) {
 		const struct oci_document *document = &job->documents.items[i];
 

@@ -147,7 +147,7 @@ static int check_realm(const struct oci_auth *auth, struct oci_error *err)
 		return oci_fail(err, OCI_E_FORMAT, "the registry asks for a token but names no token service");
 	if (oci_url_parse(text, &realm, err) < 0)
 		return oci_wrap(err, "the registry's token service");
-	if (!realm.tls && auth->http->origin.tls)
+	if (!realm.tls && oci_http_home(auth->http)->tls)
 		return oci_fail(err, OCI_E_AUTH,
 			"refused to send credentials to the token service '%s' over plain http", realm.origin);
 	return 0;

@@ -52,6 +52,8 @@ static int choose_origin(struct oci_http *http, const struct oci_http_options *o
 		return -1;
 	if (!o->plain_http && (tls_wanted || !oci_url_is_loopback(&http->origin)))
 		return 0;
+	if (!o->plain_http && oci_url_parse(http->base, &http->secure, err) < 0)
+		return -1;
 	return set_origin(http, "http://", o->host, err);
 }
 
@@ -94,6 +96,7 @@ struct oci_http *oci_http_new(const struct oci_http_options *options, struct oci
 	atomic_init(&http->served, false);
 	atomic_init(&http->outage_told, false);
 	atomic_init(&http->odd, false);
+	atomic_init(&http->is_secure, false);
 	http->tls_insecure = options->tls_insecure;
 	http->cancel = options->cancel;
 	http->observer = options->observer;
@@ -115,6 +118,7 @@ void oci_http_free(struct oci_http *http)
 		oci_http_link_free(http->idle[i]);
 	oci_auth_free(http->auth);
 	oci_url_clear(&http->origin);
+	oci_url_clear(&http->secure);
 	free(http->base);
 	oci_certs_clear(&http->certs);
 	oci_tls_trust_free(http->trust);
@@ -128,6 +132,11 @@ void oci_http_free(struct oci_http *http)
 const char *oci_http_origin(const struct oci_http *http)
 {
 	return http->base;
+}
+
+const struct oci_url *oci_http_home(const struct oci_http *http)
+{
+	return atomic_load(&http->is_secure) ? &http->secure : &http->origin;
 }
 
 uint64_t oci_http_answer_ms(const struct oci_http *http)
@@ -158,7 +167,7 @@ const char *oci_http_asked_at(const char *host)
 bool oci_http_is_home(const struct oci_http *http, const char *url)
 {
 	OCI_CLEANUP(oci_url_clear) struct oci_url parsed = {0};
-	return oci_url_parse(url, &parsed, NULL) == 0 && oci_url_same_origin(&parsed, &http->origin);
+	return oci_url_parse(url, &parsed, NULL) == 0 && oci_url_same_origin(&parsed, oci_http_home(http));
 }
 
 /* opening: logins and redirects */
@@ -222,12 +231,38 @@ static void look_at(struct oci_http_exchange *x)
 	oci_warning_show(x);
 }
 
+/* This machine's registry was asked by http because nobody said otherwise: Go
+ * and nginx answer so where it is https. */
+static bool is_https_after_all(const struct oci_http_exchange *x)
+{
+	const char *type = oci_http_exchange_header(x, "Content-Type", 0);
+
+	return x->status == 400 && x->http->secure.tls && !x->url.tls && x->own_origin && may_follow(x->request) &&
+		!atomic_load(&x->http->served) && (!type || oci_str_starts(type, "text/html"));
+}
+
+/* URLs that were made before that was known are of the same registry. */
+static int go_home(struct oci_http_exchange *x, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_url_clear) struct oci_url plain = x->url;
+
+	if (!atomic_load(&x->http->is_secure) || !oci_url_same_origin(&plain, &x->http->origin)) {
+		plain = (struct oci_url){0};
+		return 0;
+	}
+	x->url = (struct oci_url){0};
+	oci_autofree char *text = oci_str_printf("https%s", plain.text + strlen("http"));
+	return text ? oci_url_parse(text, &x->url, err) : oci_fail_nomem(err);
+}
+
 /* One request as far as its headers; *sent is the Authorization that went with it. */
 static int ask(struct oci_http_exchange *x, struct oci_buf *sent, struct oci_error *err)
 {
 	const struct oci_http_request *r = x->request;
 
-	x->own_origin = oci_url_same_origin(&x->url, &x->http->origin);
+	if (go_home(x, err) < 0)
+		return -1;
+	x->own_origin = oci_url_same_origin(&x->url, oci_http_home(x->http));
 	oci_buf_reset(sent);
 	if (r->authorization && oci_buf_puts(sent, r->authorization, err) < 0)
 		return -1;
@@ -268,6 +303,9 @@ int oci_http_open(struct oci_http *http, const struct oci_http_request *request,
 		} else if (is_redirect(x->status) && may_follow(request)) {
 			if (follow(x, err) < 0)
 				return -1;
+		} else if (is_https_after_all(x)) {
+			oci_http_exchange_discard(x);
+			atomic_store(&x->http->is_secure, true);
 		} else {
 			return 0;
 		}

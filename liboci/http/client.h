@@ -72,7 +72,8 @@ struct oci_http_options {
 };
 
 /* Strings are copied; cancel, observer and rate are borrowed. https, but http
- * for localhost unless a TLS option is set or certs.h knows the host. */
+ * for localhost unless a TLS option is set, certs.h knows the host, or its first answer says
+ * that it wants https. */
 struct oci_http *oci_http_new(const struct oci_http_options *options, struct oci_error *err);
 void oci_http_free(struct oci_http *http);
 /* "https://host:port", without a slash at its end. */

@@ -178,6 +178,8 @@ static int read_file(int fd, const char *path, const char *resource, struct oci_
 		rc = oci_credentials_parse(text.data, text.len, resource, ret, err);
 	if (text.data)
 		explicit_bzero(text.data, text.len);
+	if (rc < 0 && err && err->code == OCI_E_FORMAT)
+		return oci_wrap(err, "mend the credentials file '%s', or name another with --authfile", path);
 	return rc < 0 ? oci_wrap(err, "credentials file '%s'", path) : 0;
 }
 

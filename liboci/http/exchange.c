@@ -127,6 +127,13 @@ int oci_http_exchange_resume(struct oci_http_exchange *x, struct oci_error *err)
 	return 0;
 }
 
+/* In TLS 1.3 the server says so once the handshake is over for us. */
+static bool wants_certificate(const char *reason)
+{
+	return strstr(reason, "alert certificate") || strstr(reason, "alert bad certificate") ||
+		strstr(reason, "alert unknown ca");
+}
+
 static int fail_tls(const struct oci_http_exchange *x, CURLcode code, struct oci_error *err)
 {
 	const char *reason = x->link->reason;
@@ -142,6 +149,10 @@ static int fail_tls(const struct oci_http_exchange *x, CURLcode code, struct oci
 	if (code == CURLE_SSL_CERTPROBLEM)
 		return oci_http_fail(x->request, err, OCI_E_TLS, "the client certificate or its key: %s",
 			oci_str_escape(reason, safe));
+	if (wants_certificate(reason))
+		return oci_http_fail(x->request, err, OCI_E_TLS, "%s", x->http->certs.cert_file ?
+			"the server refused the client certificate; name another with --cert and --key" :
+			"the server wants a client certificate; name one with --cert and --key");
 	if (strstr(reason, "subject name"))
 		return oci_http_fail(x->request, err, OCI_E_TLS, "%s", oci_tls_reason_host());
 	curl_easy_getinfo(x->link->easy, CURLINFO_SSL_VERIFYRESULT, &verify);
@@ -162,7 +173,7 @@ static bool is_tls(CURLcode code, const char *reason)
 	case CURLE_SSL_CONNECT_ERROR: /* a connection cut in the handshake is the network's fault */
 		return !strstr(reason, "SYSCALL") && !strstr(reason, "eof");
 	default:
-		return false;
+		return wants_certificate(reason);
 	}
 }
 

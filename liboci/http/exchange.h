@@ -54,6 +54,8 @@ struct oci_http_link {
 struct oci_http {
 	struct oci_url origin;
 	char *base; /* the origin as typed: what URLs begin with */
+	struct oci_url secure; /* where http is a guess: the origin if it is https after all; else empty */
+	atomic_bool is_secure; /* and it is */
 	struct oci_certs certs;
 	bool tls_insecure;
 	struct oci_strings headers; /* for the own origin */
@@ -143,6 +145,8 @@ struct oci_http_exchange {
 	uint64_t cancelled_ms; /* when the flag was first seen, 0: not yet */
 };
 
+/* The registry's own origin, as far as that is known. */
+const struct oci_url *oci_http_home(const struct oci_http *http);
 /* Send, log in, follow redirects. 0: headers of the answer are in, whatever
  * its status, or a stream's body is wanted. */
 int oci_http_open(struct oci_http *http, const struct oci_http_request *request,

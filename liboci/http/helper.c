@@ -164,7 +164,7 @@ static int read_credentials(const struct oci_buf *text, struct oci_credentials *
 	const char *user = oci_json_text(doc, "Username");
 	const char *secret = oci_json_text(doc, "Secret");
 	if (!user || !secret)
-		return oci_fail(err, OCI_E_AUTH, "its answer is not JSON with Username and Secret");
+		return oci_fail(err, OCI_E_AUTH, "its answer is not JSON with Username and Secret; run it by hand to see why");
 	if (strcmp(user, TOKEN_USER) == 0)
 		return oci_str_set(&ret->identity_token, secret, err);
 	if (oci_str_set(&ret->username, user, err) < 0)

@@ -125,7 +125,7 @@ static int inspect_gguf(struct inspection *in, size_t i, struct oci_error *err)
 	return 0;
 }
 
-/* A clone without git-lfs holds small texts in place of weights. */
+/* A clone without git-lfs holds small texts in place of large files. */
 static int is_lfs_pointer(const struct oci_model_tree *tree, size_t i, bool *ret, struct oci_error *err)
 {
 	char text[sizeof LFS_TEXT - 1];
@@ -153,13 +153,7 @@ static void count_format(struct inspection *in, size_t i)
 static int inspect_weights(struct inspection *in, size_t i, struct oci_error *err)
 {
 	const char *path = in->tree->files[i].path;
-	bool is_pointer;
 
-	if (is_lfs_pointer(in->tree, i, &is_pointer, err) < 0)
-		return -1;
-	if (is_pointer)
-		return oci_info_find(&in->info, OCI_FINDING_ERROR, path, err,
-			"is a git-lfs pointer, not the file; run 'git lfs pull'");
 	count_format(in, i);
 	if (!in->named[i] && oci_shards_check_row(in->tree, i, &in->info, err) < 0)
 		return -1;
@@ -168,6 +162,19 @@ static int inspect_weights(struct inspection *in, size_t i, struct oci_error *er
 	if (oci_str_ends(path, ".gguf"))
 		return inspect_gguf(in, i, err);
 	return 0;
+}
+
+static int inspect_file(struct inspection *in, size_t i, struct oci_error *err)
+{
+	const char *path = in->tree->files[i].path;
+	bool is_pointer;
+
+	if (is_lfs_pointer(in->tree, i, &is_pointer, err) < 0)
+		return -1;
+	if (is_pointer) /* a large tokenizer may be one, too */
+		return oci_info_find(&in->info, OCI_FINDING_ERROR, path, err,
+			"is a git-lfs pointer, not the file; run 'git lfs pull'");
+	return oci_file_kind_of(path) == OCI_KIND_WEIGHTS ? inspect_weights(in, i, err) : 0;
 }
 
 static int inspect_files(struct inspection *in, struct oci_error *err)
@@ -186,8 +193,7 @@ static int inspect_files(struct inspection *in, struct oci_error *err)
 		char safe[OCI_STR_ESCAPE_MAX];
 		if (tree->files[i].elsewhere)
 			continue;
-		if (oci_file_kind_of(tree->files[i].path) == OCI_KIND_WEIGHTS &&
-			inspect_weights(in, i, err) < 0)
+		if (inspect_file(in, i, err) < 0)
 			return oci_wrap(err, "'%s'", oci_str_escape(tree->files[i].path, safe));
 	}
 	return 0;

@@ -36,7 +36,7 @@ uint64_t oci_scan_left(const struct oci_scan *scan)
 
 static int fail_early(struct oci_error *err)
 {
-	return oci_fail(err, OCI_E_FORMAT, "the header ends early");
+	return oci_fail(err, OCI_E_FORMAT, "it ends early: cut short, fetch it again");
 }
 
 /* 1: there is a byte in the window, 0: the end. */

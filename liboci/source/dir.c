@@ -140,7 +140,7 @@ static bool included(const struct scan *scan, const char *path)
 	if (!include || !include->count)
 		return true;
 	for (size_t i = 0; i < include->count; i++) {
-		if (oci_str_glob(include->items[i], path))
+		if (oci_str_glob_within(include->items[i], path))
 			return true;
 	}
 	return false;

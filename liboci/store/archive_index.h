@@ -12,7 +12,8 @@
  *
  * OCI_E_FORMAT: not a tar, bad checksums or numbers, truncated, neither
  * `oci-layout` nor `manifest.json`, a layout without `index.json`, one of them twice, a blob twice with different sizes, a
- * layout member that is a link, types other than files, directories and links,
+ * layout member that is a link, a name that leads out (absolute, or with ".."),
+ * types other than files, directories and links,
  * sparse files, names over 4095 bytes, more than OCI_ARCHIVE_MEMBERS_MAX
  * headers or OCI_ARCHIVE_BLOBS_MAX blobs. Compressed with something else than
  * gzip or zstd: OCI_E_UNSUPPORTED.

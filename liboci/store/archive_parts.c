@@ -71,6 +71,23 @@ static const char *find_number(const char *name, const char *mark)
 	return strlen(dot + len) >= DIGITS_MIN && strspn(dot + len, DIGITS) == strlen(dot + len) ? dot : NULL;
 }
 
+bool oci_archive_parts_are_one(const struct oci_strings *names)
+{
+	const char *first = names->count > 0 ? names->items[0] : "";
+	const char *mark = find_number(first, ".part") ? ".part" : ".";
+	const char *number = find_number(first, mark);
+
+	if (!number)
+		return false;
+	for (size_t i = 1; i < names->count; i++) {
+		const char *name = names->items[i], *other = find_number(name, mark);
+
+		if (!other || other - name != number - first || strncmp(name, first, (size_t)(number - first)) != 0)
+			return false;
+	}
+	return true;
+}
+
 /* Are there parts whose first has this name? */
 static int try_base(struct oci_archive_parts *parts, const char *base, size_t len, const char *format,
 	size_t first, bool *ret, struct oci_error *err)

@@ -16,8 +16,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "base/str.h"
 #include "stream/reader.h"
 
 #define OCI_ARCHIVE_PARTS_MAX 100000
@@ -32,6 +34,8 @@ struct oci_archive_parts {
 	uint64_t size_bytes;
 };
 
+/* Are these names all of parts of one file? Then any of them will do. */
+bool oci_archive_parts_are_one(const struct oci_strings *names);
 /* *ret need not be initialised and is to be cleared, also on failure. */
 int oci_archive_parts_open(int dir, const char *name, struct oci_archive_parts *ret, struct oci_error *err);
 /* A file that is open; `fd` is taken. */

@@ -118,6 +118,17 @@ static void normalise(char path[OCI_ARCHIVE_PATH_MAX])
 		path[--len] = '\0';
 }
 
+/* Nobody writes it, and who unpacks the archive with another tool may be hit. */
+static bool leads_out(const char *path)
+{
+	if (*path == '/')
+		return true;
+	for (const char *part = path; part; part = (part = strchr(part, '/')) ? part + 1 : NULL)
+		if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == '\0'))
+			return true;
+	return false;
+}
+
 static void name_of_header(const struct header *h, char path[OCI_ARCHIVE_PATH_MAX])
 {
 	size_t len = 0;
@@ -269,6 +280,8 @@ static int fill_member(struct oci_archive_walk *walk, const struct header *h, co
 	if (member->type != OCI_ARCHIVE_FILE && member->size_bytes != 0)
 		return refuse(walk, "a directory or link has a size", err);
 	normalise(member->path);
+	if (leads_out(member->path))
+		return refuse(walk, "its name leads out of the archive", err);
 	return skip_data(walk, member->size_bytes, &member->offset, err);
 }
 

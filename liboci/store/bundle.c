@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "store/archive.h"
+#include "store/archive_parts.h"
 #include "store/blob.h"
 #include "store/index.h"
 #include "store/ops.h"
@@ -224,6 +225,14 @@ static int open_files(struct bundle *b, const struct oci_strings *files, struct 
 	return 0;
 }
 
+bool oci_bundle_is_foreign(const struct oci_strings *files)
+{
+	for (size_t i = 0; i < files->count; i++)
+		if (oci_bundle_set_probe(files->items[i]) >= 0)
+			return false;
+	return files->count == 1 || oci_archive_parts_are_one(files);
+}
+
 struct oci_store *oci_store_bundle(const char *path, enum oci_store_mode mode, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_strings_clear) struct oci_strings files = {0};
@@ -236,7 +245,7 @@ struct oci_store *oci_store_bundle(const char *path, enum oci_store_mode mode, s
 		oci_wrap(err, "bundle '%s'", oci_str_escape(path, shown));
 		return NULL;
 	}
-	if (files.count == 1 && oci_bundle_set_probe(files.items[0]) < 0)
+	if (oci_bundle_is_foreign(&files))
 		return oci_store_archive(path, mode, err);
 	b = make(err);
 	if (!b)

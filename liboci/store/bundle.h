@@ -7,13 +7,16 @@
  * base, a blob that only the base has is OCI_E_NOT_FOUND.
  *
  * WRITE makes an archive (store/archive.h), which is a bundle of one image
- * without a map; engine/bundle_create.h makes the others.
+ * without a map; no reference leads there (store/open.c), for engine/bundle_create.h
+ * makes what users call a bundle.
  */
 #pragma once
 
 #include "store/bundle_set.h"
 #include "store/store.h"
 
+/* Are these files no bundle of ours but one archive, whole or in parts? The first stands for it. */
+bool oci_bundle_is_foreign(const struct oci_strings *files);
 struct oci_store *oci_store_bundle(const char *path, enum oci_store_mode mode, struct oci_error *err);
 
 /* Somebody who has bytes of parts that are not here. */

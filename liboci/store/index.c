@@ -226,10 +226,34 @@ static int describe_blob(struct oci_store *s, const struct oci_digest *digest, o
 	return oci_descriptor_copy(ret, &blob, err);
 }
 
+#define NAMES_SHOWN 3
+
+static int fail_unnamed(const struct oci_buf *text, const char *name, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_manifest_clear) struct oci_manifest index = {0};
+	OCI_CLEANUP(oci_buf_clear) struct oci_buf names;
+	char shown[OCI_STR_ESCAPE_MAX];
+	size_t count = 0;
+
+	oci_buf_init(&names, OCI_KIB * (NAMES_SHOWN + 1));
+	if (parse_entries(text, &index, err) < 0)
+		return -1;
+	for (size_t i = 0; i < index.manifest_count; i++) {
+		const char *other = name_of(&index.manifests[i]);
+
+		if (!other || count++ >= NAMES_SHOWN)
+			continue;
+		if (oci_buf_printf(&names, err, "%s'%s'", count > 1 ? ", " : "; it has ", oci_str_escape(other, shown)) < 0)
+			return -1;
+	}
+	if (count > NAMES_SHOWN && oci_buf_printf(&names, err, " and %zu more", count - NAMES_SHOWN) < 0)
+		return -1;
+	return oci_fail(err, OCI_E_NOT_FOUND, "no image is named '%s'%s", oci_str_escape(name, shown), oci_buf_text(&names));
+}
+
 int oci_index_resolve(struct oci_store *s, const struct oci_buf *text, const char *name,
 	oci_index_size_fn size_of, struct oci_descriptor *ret, struct oci_error *err)
 {
-	char shown[OCI_STR_ESCAPE_MAX];
 	struct oci_digest digest;
 	bool found = false;
 
@@ -240,9 +264,7 @@ int oci_index_resolve(struct oci_store *s, const struct oci_buf *text, const cha
 	}
 	if (oci_index_find(text, name, ret, &found, err) < 0)
 		return -1;
-	if (!found)
-		return oci_fail(err, OCI_E_NOT_FOUND, "no image is named '%s'", oci_str_escape(name, shown));
-	return 0;
+	return found ? 0 : fail_unnamed(text, name, err);
 }
 
 int oci_index_referrers(struct oci_store *s, const struct oci_buf *text, const struct oci_digest *subject,

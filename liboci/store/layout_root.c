@@ -147,7 +147,7 @@ static int create_root(const char *path, char **made, struct oci_error *err)
 	oci_autoclose int parent = oci_fs_open_parent(path, &name, err);
 
 	if (parent < 0)
-		return -1;
+		return oci_wrap(err, "cannot be made: make its parent directory first");
 	if (mkdirat(parent, name, DIR_MODE) == 0)
 		return oci_str_set(made, path, err) < 0 ? -1 : oci_fs_sync(parent, err);
 	if (errno != EEXIST)

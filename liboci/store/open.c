@@ -14,7 +14,10 @@ struct oci_store *oci_store_open(const struct oci_reference *ref, enum oci_store
 	case OCI_TRANSPORT_ARCHIVE:
 		return oci_store_archive(ref->path, mode, err);
 	case OCI_TRANSPORT_BUNDLE:
-		return oci_store_bundle(ref->path, mode, err);
+		if (mode == OCI_STORE_READ)
+			return oci_store_bundle(ref->path, mode, err);
+		oci_fail(err, OCI_E_UNSUPPORTED, "bundle: is only read, write one with 'bundle create --output FILE'");
+		return NULL;
 	case OCI_TRANSPORT_DOCKER_ARCHIVE:
 		if (mode == OCI_STORE_READ)
 			return oci_store_archive(ref->path, mode, err);

@@ -3,6 +3,7 @@ import hashlib
 import json
 import random
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,13 @@ def test_a_zarf_package_in_parts_is_a_source(tmp_path, large, zarf, end):
     first.write_text(json.dumps({"Sha256Sum": hashlib.sha256(data).hexdigest(), "Bytes": len(data),
                                  "Count": len(parts)}))
     assert_copied(f"oci-archive:{first}:{NAME}", large, tmp_path)
-    assert tool.ok("inspect", "--json", f"oci-archive:{package}").json["digest"] == trees.Layout(large).tagged("v1")
+    for given in ([package], [first], [first, *parts], parts[::-1]):
+        tool.ok("load", *given, f"oci:{tmp_path}/loaded:v{len(given)}")
+    assert len({trees.Layout(tmp_path / "loaded").tagged(tag) for tag in ("v1", f"v{len(parts)}")}) == 1
+    for place in ("oci-archive", "bundle"):
+        found = tool.ok("inspect", "--json", f"{place}:{package}").json
+        assert found["digest"] == trees.Layout(large).tagged("v1")
+    tool.fails(tool.MALFORMED, "load", parts[0], tmp_path / "package/components/app.tar", f"oci:{tmp_path}/two:v1")
     parts[1].write_bytes(parts[1].read_bytes()[:-1])
     tool.fails(tool.MALFORMED, "inspect", f"oci-archive:{first}")
     parts[1].unlink()
@@ -158,6 +165,16 @@ def test_a_haul_is_a_source_with_its_signatures(tmp_path, start, cut):
     listed = json.loads(server.get("llm", image.replace(":", "-"))[1])["manifests"]
     assert [d["digest"] for d in listed] == [entries["sbom"]["digest"]]
     assert listed[0]["artifactType"] == "application/spdx+json"
+
+
+@pytest.mark.parametrize("name", ["../outside", "blobs/sha256/../../../outside", "/tmp/outside", "./../outside"])
+def test_a_name_that_leads_out_is_refused_though_nobody_asks_for_it(tmp_path, large, name):
+    path = pack_up(large, tmp_path / "layout.tar")
+    with tarfile.open(path, "a") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    for verb in (["cp", f"oci-archive:{path}:v1", f"oci:{tmp_path}/to:v1"], ["load", path, f"oci:{tmp_path}/to"]):
+        assert "leads out" in tool.fails(tool.MALFORMED, *verb).err
+    assert not trees.leftovers(tmp_path, {"layout.tar", "state"})
 
 
 def test_an_archive_of_docker_may_be_compressed(tmp_path):

@@ -93,7 +93,7 @@ def test_sockets_and_fifos_are_refused(tmp_path, own_model):
         assert "sock" in refused(tmp_path, tool.SOURCE, own_model).err
 
 
-@pytest.mark.parametrize("how", ["grow", "shrink", "rewrite"])
+@pytest.mark.parametrize("how", ["grow", "shrink", "rewrite", "replace"])
 def test_a_file_that_changes_while_it_is_packed_is_exit_16(tmp_path, how):
     tree = models.single(tmp_path / "tree")
     big = tree / "big.bin"
@@ -104,9 +104,13 @@ def test_a_file_that_changes_while_it_is_packed_is_exit_16(tmp_path, how):
     def change():
         size = 1 << 30
         while not done.wait(0.002):
-            size += {"grow": 4096, "shrink": -4096, "rewrite": 0}[how]
+            size += {"grow": 4096, "shrink": -4096}.get(how, 0)
             if how == "rewrite":
                 models.flip(big, 5)
+            elif how == "replace":
+                shutil.copyfile(tree / "config.json", tmp_path / "new")
+                os.truncate(tmp_path / "new", size)
+                (tmp_path / "new").rename(big)
             else:
                 os.truncate(big, size)
 

@@ -155,6 +155,25 @@ def test_another_file_of_the_name_stays_unless_forced(source, out):
     assert bundles.sums_hold(out)
 
 
+def test_a_bundle_is_no_target_of_other_verbs(tmp_path, source, out):
+    bundles.create(f"oci:{source}:v1", to=out)
+    before = bundles.files_of(out)
+    for verb in (["cp", f"oci:{source}:v2"], ["pack", tmp_path / "model"]):
+        (tmp_path / "model").mkdir(exist_ok=True)
+        (tmp_path / "model/a.bin").write_bytes(b"a")
+        for name in (out, out.with_name("new.tar")):
+            assert "bundle create" in tool.fails(tool.UNSUPPORTED, *verb, f"bundle:{name}:v2").err
+    assert bundles.files_of(out) == before and not out.with_name("new.tar").exists()
+
+
+def test_of_several_images_none_is_guessed_and_some_are_named(tmp_path, source, out):
+    bundles.create(f"oci:{source}", to=out)
+    for place in (f"bundle:{out}", f"oci:{source}", f"oci:{source}:v9"):
+        result = tool.fails(tool.NOT_FOUND, "pull", place, tmp_path / "tree")
+        assert "'v1', 'v2'" in result.err
+    assert not (tmp_path / "tree").exists()
+
+
 def test_made_again_it_is_checked_and_healed(source, out):
     bundles.create(f"oci:{source}:v1", to=out)
     before = out.read_bytes()

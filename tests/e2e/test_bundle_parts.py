@@ -116,6 +116,7 @@ def test_a_missing_part_is_named_and_alone_ends_the_job(tmp_path, source, stem, 
     assert f"insert the one with part {wanted}" in result.err
     assert f"part {wanted} of {len(parts)} is missing" in tool.fails(MORE_PARTS, "inspect", f"bundle:{stem}").err
     assert tool.ok("bundle", "info", stem, "--json").json["missing"] == str(wanted)
+    assert f"part {wanted} of {len(parts)} is missing" in tool.fails(MORE_PARTS, "bundle", "info", "--check", stem).err
     bundles.assert_absent(tmp_path / "there")
     shutil.copy(made.parent / part.name, part)
     tool.ok("load", *([part] if number != 1 else parts), f"oci:{tmp_path}/there", *state)

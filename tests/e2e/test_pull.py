@@ -78,6 +78,17 @@ def manifest_of(registry, repo: str) -> bytes:
     return registry.get(name, index["manifests"][0]["digest"])[1]
 
 
+@pytest.mark.parametrize("glob", ["onnx", "onnx/", "onnx/*", "/onnx/1", "*/1"])
+def test_a_directory_that_matches_is_meant_with_all_below_it_by_pack_and_pull(tmp_path, glob):
+    tree = models.write(tmp_path / "tree", {"onnx/1/model.onnx": b"x" * 5000, "a.txt": "a", "b/c.txt": "c"})
+    tool.ok("pack", tree, f"oci:{tmp_path}/all:v1")
+    for flag, wanted in (("--include", ["onnx/1/model.onnx"]), ("--exclude", ["a.txt", "b/c.txt"])):
+        tool.ok("pack", tree, f"oci:{tmp_path}/some{flag}:v1", flag, glob)
+        tool.ok("pull", f"oci:{tmp_path}/all:v1", tmp_path / f"pulled{flag}", flag, glob)
+        for place in (f"oci:{tmp_path}/some{flag}:v1", tmp_path / f"pulled{flag}"):
+            assert [f["path"] for f in tool.ok("ls", place, "--json").json["files"]] == wanted
+
+
 def test_exclude_leaves_files_out(tmp_path, packed, model):
     tool.ok("pull", f"oci:{packed}:v1", tmp_path / "out", "--exclude", "*.safetensors")
     assert set(trees.tree(tmp_path / "out")) == {n for n in trees.tree(model) if not n.endswith(".safetensors")}

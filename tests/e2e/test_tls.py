@@ -59,11 +59,30 @@ def test_a_client_certificate_of_certs_d_is_sent(tmp_path, start, authority, mod
     tool.ok("pack", model, server.ref("a/tiny:v1"), env={"HOME": str(tmp_path)})
 
 
+def test_a_client_certificate_that_is_wanted_or_refused_is_said(tmp_path, start, authority):
+    server = start(DockerRegistry, "mtls-bare", authority=authority, client_ca=authority.certificate)
+    flags = ["--ca-file", authority.certificate]
+    assert "wants a client certificate" in tool.fails(tool.TLS, "ls", server.ref("a/tiny:v1"), *flags).err
+    certificate, key = Authority(tmp_path / "other").issue("stranger", "clientAuth")
+    flags += ["--cert", certificate, "--key", key]
+    assert "refused the client certificate" in tool.fails(tool.TLS, "ls", server.ref("a/tiny:v1"), *flags).err
+
+
 def test_ssl_cert_file_is_trusted(secure, authority):
     # an empty file of one's own makes it https
     result = tool.ok("ls", secure.ref("a/tiny:v1"), "--tls-verify=true", "--ca-file", authority.certificate,
                      env={"SSL_CERT_FILE": str(authority.certificate)})
     assert "config.json" in result.out
+
+
+def test_https_on_this_machine_is_found_where_nobody_names_it(tmp_path, secure, authority, model):
+    env = {"SSL_CERT_FILE": str(authority.certificate)}
+    tool.ok("pack", model, secure.ref("a/found:v1"), env=env)
+    tool.ok("cp", secure.ref("a/found:v1"), secure.ref("a/again:v1"), env=env)
+    tool.ok("pull", secure.ref("a/again:v1"), tmp_path / "out", env=env)
+    trees.assert_same(model, tmp_path / "out")
+    for verb in (["ls"], ["inspect"], ["pack", model]):
+        assert "not trusted" in tool.fails(tool.TLS, *verb, secure.ref("a/found:v1")).err
 
 
 def test_ssl_cert_file_that_is_not_there_is_said(secure, authority):

@@ -132,6 +132,22 @@ static void a_slash_at_the_end_means_a_directory_and_all_below(void **state)
 	NO_MATCH(no);
 }
 
+static void a_directory_that_matches_takes_all_below_it(void **state)
+{
+	static const struct pair yes[] = {
+		{"onnx", "onnx/a"}, {"onnx", "x/onnx/y/a"}, {"a/*", "a/1/model"}, {"*/1", "a/1/x/y"}, {"/a", "a/b"},
+		{"a", "a"}, {"a/", "a/b"}, {"*.d", "x.d/y"},
+	};
+	static const struct pair no[] = {{"/a", "x/a/b"}, {"a/1", "a/12/b"}, {"onnx", "onnx2/a"}, {"a/", "a"}};
+
+	for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
+		if (!oci_str_glob_within(yes[i].pattern, yes[i].path))
+			fail_msg("'%s' and '%s'", yes[i].pattern, yes[i].path);
+	for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+		if (oci_str_glob_within(no[i].pattern, no[i].path))
+			fail_msg("'%s' and '%s'", no[i].pattern, no[i].path);
+}
+
 static void many_stars_do_not_blow_up(void **state)
 {
 	char pattern[121], path[4001];
@@ -161,6 +177,7 @@ int main(void)
 		cmocka_unit_test(classes_match_one_byte),
 		cmocka_unit_test(a_backslash_takes_the_next_byte_as_it_is),
 		cmocka_unit_test(a_slash_at_the_end_means_a_directory_and_all_below),
+		cmocka_unit_test(a_directory_that_matches_takes_all_below_it),
 		cmocka_unit_test(many_stars_do_not_blow_up),
 	};
 

@@ -138,6 +138,22 @@ static void a_file_that_shrinks_is_the_sources_fault(void **state)
 	assert_non_null(strstr(err.text, "'z'"));
 }
 
+static int count_file(void *ctx, size_t file, int fd, struct oci_error *err)
+{
+	++*(size_t *)ctx;
+	return 0;
+}
+
+static void every_file_is_checked_after_it_was_read_also_an_empty_one(void **state)
+{
+	size_t checked = files[0].size_bytes + 100; /* no file's number, for open_letters() */
+	const struct oci_layer_source source = {.open = open_letters, .check = count_file, .ctx = &checked};
+	OCI_CLEANUP(oci_reader_cleanup) struct oci_reader *reader = oci_layer_reader(&shape, &source, 0, NULL);
+
+	assert_int_equal(oci_reader_drain(reader, NULL), 0);
+	assert_int_equal(checked, files[0].size_bytes + 100 + shape.count);
+}
+
 static void a_raw_layer_is_its_file(void **state)
 {
 	static const struct oci_layer_shape raw = {.root = "", .raw = true, .files = files, .count = 1};
@@ -163,6 +179,7 @@ int main(void)
 		cmocka_unit_test(offsets_of_the_walk_are_those_of_the_bytes),
 		cmocka_unit_test(a_layer_reads_the_same_from_every_offset),
 		cmocka_unit_test(a_file_that_shrinks_is_the_sources_fault),
+		cmocka_unit_test(every_file_is_checked_after_it_was_read_also_an_empty_one),
 		cmocka_unit_test(a_raw_layer_is_its_file),
 	};
 

@@ -119,9 +119,11 @@ static void detect_finds_a_git_lfs_pointer(void **state)
 
 	memory_text(&m, "model.safetensors",
 		"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n");
+	memory_text(&m, "tokenizer.json", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n");
 	assert_int_equal(oci_model_inspect(&m.tree, &info, NULL), 0);
 	assert_true(has_finding(&info, OCI_FINDING_ERROR, "model.safetensors", "git lfs pull"));
-	assert_int_equal(info.finding_count, 1);
+	assert_true(has_finding(&info, OCI_FINDING_ERROR, "tokenizer.json", "git lfs pull"));
+	assert_int_equal(info.finding_count, 2);
 	oci_model_info_clear(&info);
 	memory_clear(&m);
 }
