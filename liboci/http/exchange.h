@@ -80,9 +80,8 @@ struct oci_http {
 
 /* Bytes of a file that are to be sent. */
 struct oci_http_file {
-	int fd;
+	int fd, failed;  /* errno of reading it */
 	uint64_t offset; /* moves on */
-	int failed;      /* errno of reading it */
 };
 
 enum oci_http_taken {
@@ -110,7 +109,6 @@ struct oci_http_exchange {
 	bool done;        /* nothing more will come */
 	unsigned hops;    /* redirects behind us */
 	struct oci_url url; /* what was asked last */
-
 	/* where it is direct; */
 	enum {
 		OCI_DIRECT_NOT, OCI_DIRECT_CONNECTS, OCI_DIRECT_ASKS, OCI_DIRECT_LISTENS,
@@ -125,7 +123,6 @@ struct oci_http_exchange {
 	struct oci_http_head head;
 	size_t taken;               /* bytes of head.text that were passed on */
 	uint64_t received, body_left;
-
 	/* and its own. */
 	struct oci_http *http;
 	const struct oci_http_request *request;
