@@ -6,15 +6,27 @@ from pathlib import Path
 import pytest
 
 import images
+import models
 import tool
 import trees
 from servers import Authority, Distribution, DockerRegistry, write_authfile
 
 MIB = 2**20
+SIZES = (12 * MIB, 6 * MIB, 3 * MIB)
 KILLS = 50 if os.environ.get("MODELCAR_FULL") else 5
 TAGS = ("v1.0.0", "v1.2.0", "v1.10.0", "v2.0.0-rc.1", "latest")
 BOTH_WAYS = pytest.mark.parametrize("kinds", [(DockerRegistry, Distribution), (Distribution, DockerRegistry)],
                                     ids=["2.8-to-3", "3-to-2.8"])
+
+
+def pack_weights(tmp_path_factory) -> Path:
+    """A layout with an index over three layers that compress to nothing less."""
+    root, chance = tmp_path_factory.mktemp("weights"), random.Random(models.SEED)
+    for number, size in enumerate(SIZES):
+        (root / f"part{number}.bin").write_bytes(chance.randbytes(size))
+    layout = tmp_path_factory.mktemp("packed") / "layout"
+    tool.ok("pack", root, f"oci:{layout}:v1")
+    return layout
 
 
 def documents(layout, tag: str = "v1") -> list[str]:

@@ -11,23 +11,16 @@ import images
 import models
 import tool
 import trees
-from copies import KILLS, assert_whole, documents, refer, signed_layout, tags_of
+from copies import KILLS, SIZES, assert_whole, documents, pack_weights, refer, signed_layout, tags_of
 from cutter import Cutter, at_random
 from servers import Distribution, DockerRegistry
 
 MIB = 2**20
-SIZES = (12 * MIB, 6 * MIB, 3 * MIB)
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A layout with an index over three layers that compress to nothing less."""
-    root, chance = tmp_path_factory.mktemp("weights"), random.Random(models.SEED)
-    for number, size in enumerate(SIZES):
-        (root / f"part{number}.bin").write_bytes(chance.randbytes(size))
-    layout = tmp_path_factory.mktemp("packed") / "layout"
-    tool.ok("pack", root, f"oci:{layout}:v1")
-    return layout
+    return pack_weights(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -1,28 +1,21 @@
 """Blobs of a layout are sent from their files: whole, resumed, and never taken for what they are not."""
 import os
-import random
 import shutil
 
 import pytest
 
 import models
 import tool
-from copies import assert_whole
+from copies import assert_whole, pack_weights
 from cutter import Cutter, at_random
 from servers import Authority, Distribution, DockerRegistry
 
 MIB = 2**20
-SIZES = (12 * MIB, 6 * MIB, 3 * MIB)
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    root, chance = tmp_path_factory.mktemp("weights"), random.Random(models.SEED)
-    for number, size in enumerate(SIZES):
-        (root / f"part{number}.bin").write_bytes(chance.randbytes(size))
-    layout = tmp_path_factory.mktemp("packed") / "layout"
-    tool.ok("pack", root, f"oci:{layout}:v1")
-    return layout
+    return pack_weights(tmp_path_factory)
 
 
 @pytest.mark.parametrize("kind", [DockerRegistry, Distribution], ids=["2.8", "3"])
