@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/fs.h"
@@ -269,9 +270,28 @@ static int decide_existing(struct oci_place *place, const struct oci_place_wish 
 	return refuse_strangers(place, wish->adopt, err);
 }
 
-static int choose_state(struct oci_place *place, struct oci_error *err)
+/* Can a file beside it be renamed into it? Subvolumes of btrfs are no mounts, and others all the same. */
+static bool has_room_beside(const struct oci_place *place)
 {
-	bool inside = place->mode == OCI_PLACE_IN_PLACE && (!place->is_model || place->is_mount);
+	struct stat outer, inner;
+
+	return faccessat(place->parent, ".", W_OK | X_OK, AT_EACCESS) == 0 && fstat(place->parent, &outer) == 0 &&
+		fstat(place->dir, &inner) == 0 && outer.st_dev == inner.st_dev;
+}
+
+/* In a model nothing of ours may lie: what may become one has its state beside it, where that can be. */
+static bool is_state_inside(const struct oci_place *place, bool maybe_model)
+{
+	if (place->mode != OCI_PLACE_IN_PLACE || place->dir < 0)
+		return false;
+	if (place->is_mount)
+		return true;
+	return !place->is_model && !(maybe_model && has_room_beside(place));
+}
+
+static int choose_state(struct oci_place *place, bool maybe_model, struct oci_error *err)
+{
+	bool inside = is_state_inside(place, maybe_model);
 
 	place->state_name = inside ? "." : place->name;
 	place->state = fcntl(inside ? place->dir : place->parent, F_DUPFD_CLOEXEC, 0);
@@ -294,17 +314,17 @@ int oci_place_decide(struct oci_place *place, const struct oci_place_wish *wish,
 	if (place->dir >= 0) {
 		if (decide_existing(place, wish, err) < 0)
 			return oci_fail_side(err, OCI_SIDE_DEST);
-		return choose_state(place, err);
+		return choose_state(place, wish->maybe_model, err);
 	}
 	place->mode = in_place ? OCI_PLACE_IN_PLACE : OCI_PLACE_FRESH;
 	if (wish->look_only)
 		return 0;
-	if (in_place && !wish->is_model && make_dest(place, err) < 0) /* a model's is made when it is whole */
+	/* A model's is made when it is whole. */
+	if (in_place && !wish->is_model && !wish->maybe_model && make_dest(place, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_DEST);
-	return choose_state(place, err);
+	return choose_state(place, wish->maybe_model, err);
 }
 
-/* In an existing directory that is filled in place, state lies in it, and so does the record. */
 void oci_place_settle(struct oci_place *place, bool is_model)
 {
 	bool beside = place->state_name == place->name;

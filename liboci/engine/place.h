@@ -57,13 +57,15 @@ int oci_place_check(const struct oci_place *place, bool adopt, struct oci_error 
 struct oci_place_wish {
 	enum oci_publish publish;
 	bool is_model;                 /* oci_place_is_model() of the new tree */
+	bool maybe_model;              /* nobody knows before it is staged; then oci_place_settle() */
 	bool adopt;                    /* keep files that no pull put there, where they are right */
 	bool look_only;                /* nothing is made; a place that is absent gets no state */
 	const struct oci_digest *root; /* of the image that comes */
 };
 /* OCI_E_OCCUPIED where it may not be filled so; the text says what to do. */
 int oci_place_decide(struct oci_place *place, const struct oci_place_wish *wish, struct oci_error *err);
-/* What is known only when all is there: is it one Triton model? State stays where it is. */
+/* What is known only when all is there: is it one Triton model? State stays where it is, and
+ * the record goes there: beside the model, unless nothing could be put there. */
 void oci_place_settle(struct oci_place *place, bool is_model);
 void oci_place_clear(struct oci_place *place);
 

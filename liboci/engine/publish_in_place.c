@@ -105,6 +105,17 @@ static int make_parents(int dir, const char *path, struct oci_error *err)
 	return parents ? oci_fs_mkdirs_beneath(dir, parents, 0775, err) : oci_fail_nomem(err);
 }
 
+/* Where a directory gives its group to what is made in it, what moves in gets it, too; best effort, as it was
+ * made beside it perhaps. */
+static void give_group(int from_dir, const char *from, int to_dir)
+{
+	struct stat dir, part;
+
+	if (fstat(to_dir, &dir) == 0 && (dir.st_mode & S_ISGID) &&
+		fstatat(from_dir, from, &part, AT_SYMLINK_NOFOLLOW) == 0 && part.st_gid != dir.st_gid)
+		(void)!fchownat(from_dir, from, (uid_t)-1, dir.st_gid, AT_SYMLINK_NOFOLLOW);
+}
+
 static int move_part(const struct moving *m, const char *part, const char *path, struct oci_error *err)
 {
 	const char *from, *to;
@@ -116,6 +127,7 @@ static int move_part(const struct moving *m, const char *part, const char *path,
 	to_dir = oci_fs_parent_beneath(m->dest, path, &to, err);
 	if (to_dir < 0)
 		return -1;
+	give_group(from_dir, from, to_dir);
 	if (renameat(from_dir, from, to_dir, to) < 0)
 		return oci_fail_sys(err, errno, OCI_E_IO, "cannot place '%s'", path);
 	return 0;

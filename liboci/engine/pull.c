@@ -319,7 +319,8 @@ static int look(struct pull_tree *t, const char *dest, struct oci_error *err)
 		return 0;
 	}
 	/* Of an image without an index nobody knows before it is there; what it was is a good guess. */
-	wish.is_model = takes_blocks(t) ? image_is_model(t) : t->place.beside;
+	wish.maybe_model = !takes_blocks(t);
+	wish.is_model = wish.maybe_model ? t->place.beside : image_is_model(t);
 	if (oci_place_decide(&t->place, &wish, err) < 0)
 		return -1;
 	t->report.mode = t->place.mode;
