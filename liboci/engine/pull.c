@@ -141,17 +141,19 @@ static int take_streams(struct pull_tree *t, struct oci_error *err)
 
 /* publishing */
 
-/* A directory is found again from anywhere. */
+/* What lies on this machine is found again from anywhere, unless its name ends at the first colon and
+ * the way to it has one. */
 static int name_source(const struct pull_tree *t, struct oci_buf *out, struct oci_error *err)
 {
 	struct oci_reference ref = *t->options->from; /* borrowed */
 	oci_autofree char *path = NULL;
 
-	if (ref.transport == OCI_TRANSPORT_DIR) {
+	if (ref.transport != OCI_TRANSPORT_REGISTRY) {
 		path = oci_fs_absolute(ref.path, err);
 		if (!path)
 			return -1;
-		ref.path = path;
+		if (ref.transport == OCI_TRANSPORT_DIR || ref.transport == OCI_TRANSPORT_LAYOUT || !strchr(path, ':'))
+			ref.path = path;
 	}
 	return oci_reference_format(&ref, out, err);
 }

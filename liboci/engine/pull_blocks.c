@@ -63,13 +63,19 @@ static int prove_place(struct blocks *b, struct oci_error *err)
 	return oci_land_prove(&b->land, t->place.dir, err);
 }
 
+/* A repair trusts no time or size, of siblings as little: one may be the same damaged file by another name. */
+static bool may_link(const struct pull_tree *t)
+{
+	return !t->options->no_link && !t->options->repair;
+}
+
 static int reuse(struct blocks *b, struct oci_error *err)
 {
 	struct pull_tree *t = b->t;
 	int place = t->place.mode == OCI_PLACE_IN_PLACE ? t->place.dir : -1;
 
 	if (find_trees(b, err) < 0 ||
-		oci_reuse_apply(&t->reuse, place, &b->plan, &t->stage, !t->options->no_link,
+		oci_reuse_apply(&t->reuse, place, &b->plan, &t->stage, may_link(t),
 			pull_file_mode(t->options), &t->report.bytes_linked, err) < 0)
 		return -1;
 	return prove_place(b, err);
@@ -254,7 +260,7 @@ int pull_blocks_preview(struct pull_tree *t, struct oci_error *err)
 		return -1;
 	if (t->report.unchanged)
 		return 0;
-	if (find_trees(&b, err) < 0 || oci_reuse_apply(&t->reuse, place, &b.plan, NULL, !t->options->no_link,
+	if (find_trees(&b, err) < 0 || oci_reuse_apply(&t->reuse, place, &b.plan, NULL, may_link(t),
 					       pull_file_mode(t->options), &t->report.bytes_linked, err) < 0)
 		return -1;
 	t->report.file_count = b.plan.file_count;
