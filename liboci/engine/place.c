@@ -231,7 +231,7 @@ int oci_place_check(const struct oci_place *place, bool adopt, struct oci_error 
 		return 0;
 	return oci_fail(err, OCI_E_OCCUPIED, "'%s' holds files that no pull put there, such as '%s'; %s", place->path,
 		place->stranger, place->record_count > 0
-			? "move them away, then pull again"
+			? "move them away, or use --publish in-place --adopt to leave them where they are"
 			: "use --adopt to keep those that are right and replace the others, or name another directory");
 }
 

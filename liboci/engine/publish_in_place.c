@@ -144,6 +144,18 @@ static int place_link(const struct moving *m, const struct oci_listing_file *fil
 	return dir < 0 ? -1 : oci_publish_link(dir, base, file->link, err);
 }
 
+/* Old files of ours are gone by now: a directory where a file shall be, or the other way round, is another's. */
+static void blame_stranger(const char *path, struct oci_error *why)
+{
+	int sys = why->sys;
+
+	if (sys != EISDIR && sys != ENOTDIR && sys != ENOTEMPTY && sys != ELOOP)
+		return;
+	*why = (struct oci_error){0};
+	oci_fail(why, OCI_E_OCCUPIED, "what no pull put there is in the way of '%s' (%s); move it away, then run again",
+		path, sys == EISDIR || sys == ENOTEMPTY ? "a directory" : "a file or link");
+}
+
 static int place_file(struct moving *m, size_t i, struct oci_error *err)
 {
 	const struct oci_listing_file *file = &m->p->record->listing.files[i];
@@ -161,6 +173,8 @@ static int place_file(struct moving *m, size_t i, struct oci_error *err)
 		why = (struct oci_error){0};
 		rc = file->link ? place_link(m, file, &why) : move_part(m, m->p->parts[i], file->path, &why);
 	}
+	if (rc < 0)
+		blame_stranger(file->path, &why);
 	if (rc < 0 && err)
 		*err = why;
 	return rc;
