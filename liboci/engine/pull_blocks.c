@@ -83,28 +83,6 @@ static int reuse(struct blocks *b, struct oci_error *err)
 
 /* landing */
 
-/* What is staged already lies on the volume, and is not counted again. */
-static int check_space(struct blocks *b, struct oci_error *err)
-{
-	struct pull_tree *t = b->t;
-	uint64_t parts = total_of(&b->plan, OCI_PLAN_WANTED);
-	struct oci_error why = {0};
-
-	if (oci_land_missing(&b->land) == 0 || oci_stage_check_space(&t->stage, t->options->dest, parts, &why) == 0)
-		return 0;
-	if (t->options->replace_first && t->place.dir >= 0) {
-		oci_event_note(t->options->observer, "old and new do not fit together: the old tree goes first");
-		if (pull_clear_old(t, &b->plan, err) < 0)
-			return -1;
-		return oci_stage_check_space(&t->stage, t->options->dest, parts, err);
-	}
-	if (t->place.record_count > 0)
-		oci_append(&why, "; --replace-first removes the old tree before");
-	if (err)
-		*err = why;
-	return -1;
-}
-
 /* Does the model fit the memory that its pages may take? */
 static bool goes_direct(const struct pull_tree *t, uint64_t missing)
 {
@@ -124,7 +102,7 @@ static int land(struct blocks *b, struct oci_error *err)
 	uint64_t wanted = total_of(&b->plan, OCI_PLAN_WANTED), missing = oci_land_missing(&b->land);
 	int rc;
 
-	if (check_space(b, err) < 0)
+	if (missing > 0 && pull_make_room(t, &b->plan, wanted, err) < 0)
 		return -1;
 	b->land.direct = goes_direct(t, missing);
 	if (b->land.direct) /* writers wait for the device: it does more for many */

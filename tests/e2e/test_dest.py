@@ -1,6 +1,7 @@
 """Destinations that are not what one expects: links, slashes, files in the way, and what is said of them."""
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,43 @@ def test_files_of_others_stay_through_an_update_where_that_is_asked_for(tmp_path
     assert (dest / "mine.txt").read_text() == "mine"
     (dest / "mine.txt").unlink()
     trees.assert_same(tree, dest)
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A volume of another size with one tree, then mounted read-only."""
+    root = tmp_path / "volume"
+    root.mkdir()
+
+    def make(ref: str) -> Path:
+        if subprocess.run(["mount", "-t", "tmpfs", "none", root], capture_output=True).returncode:
+            pytest.skip("absent: the right to mount")
+        tool.ok("pull", ref, root / "m")
+        subprocess.run(["mount", "-o", "remount,ro", root], check=True)
+        return root
+
+    yield make
+    subprocess.run(["umount", "-l", root], capture_output=True)
+
+
+def test_a_read_only_volume_is_one_line_with_the_next_step(tmp_path, packed, read_only):
+    ref, tree = packed
+    root = read_only(ref)
+    models.write(tree, {"config.json": '{"v": 2}'})
+    tool.ok("pack", tree, f"{ref[:-2]}v2")
+    assert "unchanged" in tool.ok("pull", ref, root / "m").err
+    for command in (["pull", f"{ref[:-2]}v2", root / "m"], ["pull", ref, root / "new"], ["repair", root / "m"],
+                    ["pull", "--publish", "version", ref, root / "versions"]):
+        assert "Read-only file system; remove readOnly from the volume" in tool.fails(tool.READ_ONLY, *command).err
+
+
+def test_a_volume_of_another_owner_is_one_line_with_the_next_step(tmp_path, packed, unprivileged):
+    ref, tree = packed
+    if not unprivileged:
+        (tmp_path / "place").chmod(0o555)
+    for parent in [*tmp_path.parents, tmp_path]:
+        if parent.stat().st_uid == os.geteuid() and len(parent.parts) > 2:
+            parent.chmod(parent.stat().st_mode | 0o055)
+    result = tool.fails(tool.READ_ONLY, "pull", ref, tmp_path / "place/m", **unprivileged)
+    assert "Permission denied; set securityContext.fsGroup" in result.err
+    (tmp_path / "place").chmod(0o755)
