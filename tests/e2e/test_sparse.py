@@ -87,6 +87,7 @@ def test_memory_stays_within_32_mib_whatever_the_model(tmp_path, sparse, start, 
                           "seconds": round(usage.seconds, 1)}), flush=True)
         assert usage.code == 0 and usage.rss_bytes > 0, usage.out
         assert usage.rss_bytes <= 32 * MIB, f"{step[0]}: {usage.rss_bytes / MIB:.1f} MiB"
+    assert sum(path.lstat().st_blocks for path in sparse.back.rglob("*")) * 512 <= 128 * MIB
     for path in tree.iterdir():
         landed = sparse.back / "place/m" / path.name
         assert landed.stat().st_size == path.stat().st_size

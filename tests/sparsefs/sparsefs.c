@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -157,13 +158,27 @@ static bool is_zero(const char *buf, size_t size)
 	return size > 0 && buf[0] == 0 && memcmp(buf, buf + 1, size - 1) == 0;
 }
 
-/* No two writers of one byte; but several may move the end of a file, so it is moved by writing. */
+/* Several write at once, and each may move the end of a file; to move it by truncation wants all others out. */
+static pthread_rwlock_t growing = PTHREAD_RWLOCK_INITIALIZER;
+
+static int grow(int fd, off_t end)
+{
+	struct stat st;
+	int rc;
+
+	pthread_rwlock_wrlock(&growing);
+	rc = fstat(fd, &st);
+	if (rc == 0 && st.st_size < end)
+		rc = ftruncate(fd, end);
+	pthread_rwlock_unlock(&growing);
+	return rc;
+}
+
 static int make_hole(int fd, off_t offset, size_t size)
 {
 	off_t end = offset + (off_t)size, data;
-	struct stat st;
 
-	if (fstat(fd, &st) < 0 || (st.st_size < end && pwrite(fd, "", 1, end - 1) != 1))
+	if (grow(fd, end) < 0)
 		return -1;
 	data = lseek(fd, offset, SEEK_DATA);
 	if (data < 0 || data >= end)
@@ -177,7 +192,9 @@ static int op_write(const char *path, const char *buf, size_t size, off_t offset
 
 	if (is_zero(buf, size))
 		return make_hole(fd_of(file), offset, size) < 0 ? -errno : (int)size;
+	pthread_rwlock_rdlock(&growing);
 	len = pwrite(fd_of(file), buf, size, offset);
+	pthread_rwlock_unlock(&growing);
 	return len < 0 ? -errno : (int)len;
 }
 
@@ -195,13 +212,7 @@ static int op_truncate(const char *path, off_t size, struct fuse_file_info *file
 
 static int op_fallocate(const char *path, int mode, off_t offset, off_t size, struct fuse_file_info *file)
 {
-	struct stat st;
-
-	if (mode != 0)
-		return -EOPNOTSUPP;
-	if (fstat(fd_of(file), &st) < 0)
-		return -errno;
-	return st.st_size >= offset + size ? 0 : done(ftruncate(fd_of(file), offset + size));
+	return mode != 0 ? -EOPNOTSUPP : done(grow(fd_of(file), offset + size));
 }
 
 static int op_fsync(const char *path, int data_only, struct fuse_file_info *file)
