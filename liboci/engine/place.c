@@ -279,31 +279,22 @@ static bool has_room_beside(const struct oci_place *place)
 		fstat(place->dir, &inner) == 0 && outer.st_dev == inner.st_dev;
 }
 
-/* In a model nothing of ours may lie: what may become one has its state beside it, where that can be. */
-static bool is_state_inside(const struct oci_place *place, bool maybe_model)
+/* In a model nothing of ours may lie, and what comes may become one; and whoever fills a place, in whatever mode, must
+ * find the same lease. So it lies beside it, where that can be. */
+static bool is_state_inside(const struct oci_place *place)
 {
 	if (place->mode != OCI_PLACE_IN_PLACE || place->dir < 0)
 		return false;
-	if (place->is_mount)
-		return true;
-	return !place->is_model && !(maybe_model && has_room_beside(place));
+	return place->is_mount || (!place->is_model && !has_room_beside(place));
 }
 
-static int choose_state(struct oci_place *place, bool maybe_model, struct oci_error *err)
+static int choose_state(struct oci_place *place, struct oci_error *err)
 {
-	bool inside = is_state_inside(place, maybe_model);
+	bool inside = is_state_inside(place);
 
 	place->state_name = inside ? "." : place->name;
 	place->state = fcntl(inside ? place->dir : place->parent, F_DUPFD_CLOEXEC, 0);
 	return place->state < 0 ? oci_fail_sys(err, errno, OCI_E_IO, "'%s'", place->path) : 0;
-}
-
-static int make_dest(struct oci_place *place, struct oci_error *err)
-{
-	if (oci_fs_mkdirs_beneath(place->parent, place->name, 0775, err) < 0)
-		return -1;
-	place->dir = oci_fs_open_dir_beneath(place->parent, place->name, err);
-	return place->dir < 0 ? -1 : 0;
 }
 
 int oci_place_decide(struct oci_place *place, const struct oci_place_wish *wish, struct oci_error *err)
@@ -314,15 +305,12 @@ int oci_place_decide(struct oci_place *place, const struct oci_place_wish *wish,
 	if (place->dir >= 0) {
 		if (decide_existing(place, wish, err) < 0)
 			return oci_fail_side(err, OCI_SIDE_DEST);
-		return choose_state(place, wish->maybe_model, err);
+		return choose_state(place, err);
 	}
 	place->mode = in_place ? OCI_PLACE_IN_PLACE : OCI_PLACE_FRESH;
 	if (wish->look_only)
 		return 0;
-	/* A model's is made when it is whole. */
-	if (in_place && !wish->is_model && !wish->maybe_model && make_dest(place, err) < 0)
-		return oci_fail_side(err, OCI_SIDE_DEST);
-	return choose_state(place, wish->maybe_model, err);
+	return choose_state(place, err);
 }
 
 void oci_place_settle(struct oci_place *place, bool is_model)

@@ -57,7 +57,6 @@ int oci_place_check(const struct oci_place *place, bool adopt, struct oci_error 
 struct oci_place_wish {
 	enum oci_publish publish;
 	bool is_model;                 /* oci_place_is_model() of the new tree */
-	bool maybe_model;              /* nobody knows before it is staged; then oci_place_settle() */
 	bool adopt;                    /* keep files that no pull put there, where they are right */
 	bool look_only;                /* nothing is made; a place that is absent gets no state */
 	const struct oci_digest *root; /* of the image that comes */

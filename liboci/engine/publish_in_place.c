@@ -256,6 +256,18 @@ static int put_record(const struct moving *m, struct oci_error *err)
 	return 0;
 }
 
+/* Where locks tell nothing another may have filled it, too: no record may vouch for what is his. */
+static int check_placed(const struct moving *m, struct oci_error *err)
+{
+	const struct oci_listing *l = &m->p->record->listing;
+
+	for (size_t i = 0; i < l->count; i++)
+		if (!oci_record_holds(m->dest, &l->files[i]))
+			return oci_fail(err, OCI_E_BUSY, "'%s': file '%s' was changed by another meanwhile; run again",
+				m->p->place->path, l->files[i].path);
+	return 0;
+}
+
 int publish_in_place(const struct oci_publication *p, struct oci_error *err)
 {
 	struct oci_place *place = p->place;
@@ -270,5 +282,7 @@ int publish_in_place(const struct oci_publication *p, struct oci_error *err)
 		return -1;
 	if (!m.swept && sweep_old(&m, err) < 0)
 		return -1;
-	return publish_sync_dirs(m.dest, err) < 0 ? -1 : put_record(&m, err);
+	if (publish_sync_dirs(m.dest, err) < 0 || check_placed(&m, err) < 0)
+		return -1;
+	return put_record(&m, err);
 }

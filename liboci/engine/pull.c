@@ -329,8 +329,7 @@ static int look(struct pull_tree *t, const char *dest, struct oci_error *err)
 	if (t->options->replace_first && t->place.dir >= 0) /* what is removed first cannot be swapped */
 		wish.publish = OCI_PUBLISH_IN_PLACE;
 	/* Of an image without an index nobody knows before it is there; what it was is a good guess. */
-	wish.maybe_model = !takes_blocks(t);
-	wish.is_model = wish.maybe_model ? t->place.beside : image_is_model(t);
+	wish.is_model = takes_blocks(t) ? image_is_model(t) : t->place.beside;
 	if (oci_place_decide(&t->place, &wish, err) < 0)
 		return -1;
 	t->report.mode = t->place.mode;

@@ -1,11 +1,14 @@
 """Destinations that are not what one expects: links, slashes, files in the way, and what is said of them."""
 import os
 import shutil
+import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+import crashes
 import images
 import models
 import tool
@@ -139,3 +142,46 @@ def test_a_volume_of_another_owner_is_one_line_with_the_next_step(tmp_path, pack
     result = tool.fails(tool.READ_ONLY, "pull", ref, tmp_path / "place/m", **unprivileged)
     assert "Permission denied; set securityContext.fsGroup" in result.err
     (tmp_path / "place").chmod(0o755)
+
+
+def test_pulls_of_different_images_to_one_directory_take_turns(tmp_path, packed, foreign):
+    """Whatever wrote them, and in whatever mode: one comes after the other, and none is mixed with another."""
+    ref, tree = packed
+    two = models.write(tmp_path / "two", {"config.json": '{"v": 2}', "sub/part.json": "[2]", "model.bin": models.weights(100_000, 2)})
+    foreign.image("v2", foreign.layer(images.tar(*images.files_of(two))))
+    for number in range(6):
+        dest = tmp_path / f"place/{number}"
+        if number % 2:
+            dest.mkdir()
+        commands = [["pull", ref, dest], ["pull", foreign.ref("v2"), dest], ["pull", "--publish", "in-place", ref, dest]]
+        with ThreadPoolExecutor(len(commands)) as pool:
+            results = list(pool.map(lambda command: tool.run(*command), commands))
+        assert [r.code for r in results] == [tool.OK] * len(commands), "\n".join(map(str, results))
+        tool.ok("verify", "--full", dest)
+        assert trees.tree(dest) in (trees.tree(tree), trees.tree(two))
+
+
+def test_no_record_vouches_for_what_another_has_put_there(tmp_path, packed):
+    """Where the lease tells nothing: one stops before its record, another fills the same directory."""
+    ref, tree = packed
+    dest = tmp_path / "place/m"
+    dest.mkdir()
+    (tmp_path / "books").mkdir()
+    calls = crashes.run("pull", ref, dest, root=tmp_path / "books").calls
+    at = max(n for n, call in enumerate(calls, 1) if "rename" in call and "config.json" in call) + 1
+    shutil.rmtree(dest)
+    dest.mkdir()
+    stopped = crashes.start("pull", ref, dest, root=tmp_path / "books", act="stop-before", at=at)
+    try:
+        assert os.waitid(os.P_PID, stopped.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT).si_status == signal.SIGSTOP
+        (dest / "sub/part.json").unlink()
+        (dest / "sub/part.json").write_text("{}")
+        stopped.send_signal(signal.SIGCONT)
+        out, err = stopped.communicate(timeout=60)
+    finally:
+        stopped.kill()
+        stopped.wait()
+    assert stopped.returncode == 33 and "changed by another" in err, err
+    assert not (dest / trees.RECORD).exists()
+    tool.ok("pull", ref, dest)
+    trees.assert_same(tree, dest)
