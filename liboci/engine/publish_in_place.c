@@ -230,6 +230,8 @@ static int make_dest(struct moving *m, struct oci_error *err)
 			return -1;
 	}
 	m->dest = place->dir;
+	if (m->home < 0)
+		m->home = place->dir;
 	return 0;
 }
 

@@ -221,6 +221,13 @@ def test_repair_builds_bad_files_anew_and_writes_no_published_one(place, version
     tool.fails(tool.NOT_FOUND, "repair", v1)
 
 
+def test_a_directory_that_is_absent_can_be_filled_in_place(place, versions):
+    one, v1, _, _ = versions
+    tool.ok("pull", "--publish", "in-place", one, place / "m")
+    trees.assert_same(v1, place / "m")
+    assert names(place) == {"m"} and (place / "m" / trees.RECORD).exists()
+
+
 def test_repair_takes_no_siblings_word_for_a_file_that_both_share(place, versions):
     one, v1, _, _ = versions
     tool.ok("pull", one, place / "m")
