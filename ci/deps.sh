@@ -21,7 +21,7 @@ hash=$(sha256sum ci/deps.sh | cut -c1-16)
 build=(meson ninja-build gcc pkg-config git ca-certificates libcurl4-openssl-dev libarchive-dev libssl-dev
 	libjansson-dev libzstd-dev zlib1g-dev libyaml-dev libcmocka-dev)
 tests=(docker-registry skopeo jq openssl zstd libarchive-tools apache2-utils python3 python3-venv)
-consumers=(clang podman buildah umoci containerd runc catatonit busybox-static)
+consumers=(fuse3 libfuse3-dev clang podman buildah umoci containerd runc catatonit busybox-static)
 wheels=(pytest==8.3.4 pytest-xdist==3.6.1 kserve-storage==0.21.0 oras==0.2.43 olot==1.2.1 numpy==2.4.6 safetensors==0.8.0
 	kubernetes-validate==1.37.0)
 models=(silero-vad==6.2.3 magika==1.0.3)

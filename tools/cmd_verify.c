@@ -98,6 +98,17 @@ static int verify(const struct invocation *inv, struct oci_verify_report *report
 		inv->cancel, report, err);
 }
 
+/* What lies there besides is nobody's to remove but the user's. */
+static const char *next_step(const struct verify_flags *flags, const struct oci_verify_report *report)
+{
+	if (flags->against)
+		return "'modelcar pull --adopt' of that image replaces what is not right";
+	for (size_t i = 0; i < report->differences.count; i++)
+		if (report->differences.items[i].change != OCI_ADDED)
+			return "'modelcar repair' makes it right";
+	return "no pull put it there: move it away if it is not meant to be there";
+}
+
 static int run(const struct invocation *inv, struct oci_error *err)
 {
 	const struct verify_flags *flags = inv->flags;
@@ -110,10 +121,9 @@ static int run(const struct invocation *inv, struct oci_error *err)
 	else if (print_json(&report, err) < 0)
 		return -1;
 	if (report.differences.count > 0)
-		return oci_fail(err, OCI_E_DAMAGED, "'%s': %zu %s not as recorded, first '%s'; 'modelcar repair' makes it right",
-			inv->operands[0], report.differences.count,
-			report.differences.count == 1 ? "file is" : "files are",
-			report.differences.items[0].path);
+		return oci_fail(err, OCI_E_DAMAGED, "'%s': %zu %s not as recorded, first '%s'; %s", inv->operands[0],
+			report.differences.count, report.differences.count == 1 ? "file is" : "files are",
+			report.differences.items[0].path, next_step(flags, &report));
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/fs.h"
+#include "base/str.h"
 #include "core/json.h"
 #include "exits.h"
 
@@ -50,7 +51,7 @@ static void shorten(char *text)
 static void write_termination_message(int code, const char *text)
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf message;
-	char cut[sizeof((struct oci_error *)0)->text];
+	char cut[2 * sizeof((struct oci_error *)0)->text];
 	const char *path = getenv("MODELCAR_TERMINATION_LOG");
 
 	oci_buf_init(&message, TERMINATION_MAX);
@@ -69,7 +70,9 @@ int failure_report(const struct oci_error *err, int signal_number)
 {
 	int code = failure_exit_code(err, signal_number);
 	const char *text = err->text[0] ? err->text : "failed without a reason, please report this";
+	char line[2 * sizeof err->text];
 
+	text = oci_str_escape_to(text, line, sizeof line); /* a path of the user's may hold anything */
 	fprintf(stderr, "modelcar: %s\n", text);
 	write_termination_message(code, text);
 	return code;

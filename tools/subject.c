@@ -45,13 +45,18 @@ int subject_open(struct subject *s, const struct invocation *inv, const struct r
 {
 	bool is_path = oci_str_starts(text, "dir:");
 	oci_autoclose int dir = -1;
+	struct oci_error why = {0};
 
 	s->text = text += is_path ? strlen("dir:") : 0;
 	is_path = is_path || text[0] == '/' || text[0] == '.'; /* what looks like a path is meant as one */
 	if (is_path || !names_transport(text))
-		dir = oci_fs_open_dir(text, NULL);
+		dir = oci_fs_open_dir(text, &why);
 	if (dir >= 0)
 		return open_dir(s, err);
+	if (is_path && why.code != OCI_E_NOT_FOUND) {
+		*err = why;
+		return -1;
+	}
 	if (is_path)
 		return oci_fail(err, OCI_E_NOT_FOUND, "directory '%s' does not exist", text);
 	return open_image(s, inv, registry, platform, err);

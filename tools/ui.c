@@ -14,6 +14,7 @@
 #include "core/json.h"
 
 #define LINE_MAX_BYTES ((size_t)256)
+#define SHOWN_MAX_BYTES ((size_t)2048) /* of a note, escaped */
 #define BAR_WIDTH 20
 #define RATE_WINDOW_MS 5000.0 /* what is older hardly counts */
 
@@ -277,11 +278,14 @@ static void print_line_json(struct ui *ui, const char *key, const char *text)
 static void print_line(struct ui *ui, const char *key, const char *label, const char *text)
 {
 	bool redraw = ui->line_shown;
+	char line[SHOWN_MAX_BYTES];
+
+	oci_str_escape_to(text, line, sizeof line);
 	clear_line(ui);
 	if (ui->mode == UI_JSON)
-		print_line_json(ui, key, text);
+		print_line_json(ui, key, line);
 	else
-		fprintf(ui->out, "%s%s\n", label, text);
+		fprintf(ui->out, "%s%s\n", label, line);
 	if (redraw)
 		draw_terminal(ui);
 	fflush(ui->out);
@@ -305,7 +309,7 @@ static void on_event(void *ctx, const struct oci_event *event)
 		draw_when_due(ui);
 		break;
 	case OCI_EVENT_NOTE:
-		snprintf(ui->last_note, sizeof ui->last_note, "%s", event->text);
+		oci_str_escape_to(event->text, ui->last_note, sizeof ui->last_note);
 		if (ui->mode != UI_QUIET)
 			print_line(ui, "note", "", event->text);
 		break;

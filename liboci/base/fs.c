@@ -133,6 +133,7 @@ static int open_resolved(int dir, const char *path, int flags, mode_t mode)
 	return fd;
 }
 
+/* The path is the user's word, so what is wrong with it is no malformed content. */
 int oci_fs_open_dir(const char *path, struct oci_error *err)
 {
 	int fd;
@@ -140,7 +141,12 @@ int oci_fs_open_dir(const char *path, struct oci_error *err)
 	do {
 		fd = open(path, DIR_FLAGS | O_CLOEXEC);
 	} while (fd < 0 && errno == EINTR);
-	return fd < 0 ? oci_fs_fail(err, errno, "open directory", path) : fd;
+	if (fd >= 0)
+		return fd;
+	oci_fs_fail(err, errno, "open directory", path);
+	if (err && err->code == OCI_E_FORMAT)
+		err->code = OCI_E_USAGE;
+	return -1;
 }
 
 int oci_fs_open_dir_beneath(int dir, const char *path, struct oci_error *err)
@@ -230,21 +236,29 @@ int oci_fs_parent_beneath(int dir, const char *path, const char **base, struct o
 	return fd;
 }
 
-/* `path` without slashes at its end, and resolved where its last component is
- * "." or "..", which name no entry of a parent. */
-static char *entry_path(const char *path, struct oci_error *err)
+/* Without slashes at its end, which would follow a link. */
+static char *trim(const char *path, struct oci_error *err)
 {
-	oci_autofree char *entry = strdup(path);
+	char *ret = strdup(path);
 	size_t len = strlen(path);
-	const char *last;
 
 	while (len > 1 && path[len - 1] == '/')
 		len--;
-	if (!entry) {
+	if (ret)
+		ret[len] = '\0';
+	else
 		oci_fail_nomem(err);
+	return ret;
+}
+
+/* Trimmed, and resolved where its last component is "." or "..", which name no entry of a parent. */
+static char *entry_path(const char *path, struct oci_error *err)
+{
+	oci_autofree char *entry = trim(path, err);
+	const char *last;
+
+	if (!entry)
 		return NULL;
-	}
-	entry[len] = '\0';
 	last = strrchr(entry, '/');
 	last = last ? last + 1 : entry;
 	if (strcmp(last, ".") != 0 && strcmp(last, "..") != 0)
@@ -286,17 +300,16 @@ int oci_fs_open_parent(const char *path, char **name, struct oci_error *err)
 
 char *oci_fs_follow(const char *path, struct oci_error *err)
 {
+	oci_autofree char *link = trim(path, err);
 	struct stat st;
 	char *real;
 
-	if (lstat(path, &st) < 0 || !S_ISLNK(st.st_mode)) {
-		real = strdup(path);
-		if (!real)
-			oci_fail_nomem(err);
-		return real;
-	}
-	real = realpath(path, NULL);
-	if (!real && errno == ENOENT)
+	if (!link)
+		return NULL;
+	if (lstat(link, &st) < 0 || !S_ISLNK(st.st_mode))
+		return oci_steal(&link);
+	real = realpath(link, NULL);
+	if (!real && (errno == ENOENT || errno == ELOOP))
 		oci_fail(err, OCI_E_NOT_FOUND, "'%s' is a link that leads nowhere; remove it or name another path", path);
 	else if (!real)
 		oci_fs_fail(err, errno, "follow link", path);

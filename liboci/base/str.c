@@ -226,9 +226,9 @@ bool oci_str_clean_utf8(const char *text)
 	return true;
 }
 
-const char *oci_str_escape(const char *text, char out[OCI_STR_ESCAPE_MAX])
+const char *oci_str_escape_to(const char *text, char *out, size_t size)
 {
-	const size_t limit = OCI_STR_ESCAPE_MAX - sizeof "...";
+	const size_t limit = size - sizeof "...";
 	const unsigned char *s = (const unsigned char *)text;
 	size_t used = 0;
 
@@ -250,6 +250,11 @@ const char *oci_str_escape(const char *text, char out[OCI_STR_ESCAPE_MAX])
 	}
 	out[used] = '\0';
 	return out;
+}
+
+const char *oci_str_escape(const char *text, char out[OCI_STR_ESCAPE_MAX])
+{
+	return oci_str_escape_to(text, out, OCI_STR_ESCAPE_MAX);
 }
 
 int oci_strings_add(struct oci_strings *list, const char *text, struct oci_error *err)

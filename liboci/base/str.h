@@ -42,6 +42,8 @@ bool oci_str_clean_utf8(const char *text);
  * that are not UTF-8 become \xNN, at most 256 bytes plus "...". Returns out. */
 #define OCI_STR_ESCAPE_MAX 260
 const char *oci_str_escape(const char *text, char out[OCI_STR_ESCAPE_MAX]);
+/* The same for a whole line, within `size` bytes (at least 16). */
+const char *oci_str_escape_to(const char *text, char *out, size_t size);
 
 /* gitignore-style glob on a slash path, by bytes: `*` and `?` stop at '/', `**`
  * does not, "**" and a '/' stand for any number of directories, also none;

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/workers.h"
 #include "engine/doctor_job.h"
+#include "engine/remedy.h"
 
 #define FINDINGS_MAX 64
 #define TEXT_MAX 1024
@@ -90,25 +91,9 @@ enum oci_errc doctor_code(int sys)
 
 const char *doctor_remedy(int sys)
 {
-	switch (sys) {
-	case EROFS:
-		return "remove readOnly from the volume and its mount; a ReadWriteOnce claim that another node has is attached "
-		       "read-only or not at all";
-	case ENOSPC:
-		return "make room, enlarge the claim, or choose another volume";
-	case EDQUOT:
-		return "the quota of this user, group or project is used up: raise it or remove files";
-	case ESTALE:
-	case ENOTCONN:
-	case ETIMEDOUT:
-	case EHOSTDOWN:
-		return "the server of this volume does not answer: see to it, then start the pod again";
-	case EACCES:
-	case EPERM:
-		return "set securityContext.fsGroup, or run as a user who may";
-	default:
-		return "the volume itself is at fault: see the kernel's log of this node";
-	}
+	const char *next = oci_remedy_of(sys);
+
+	return next ? next : oci_remedy_of(EIO);
 }
 
 /* this process */

@@ -32,7 +32,7 @@ static char *parent_of(const char *path)
 
 static void fail_path(struct doctor *d, const struct oci_error *why)
 {
-	enum oci_errc code = why->code == OCI_E_FORMAT ? OCI_E_OCCUPIED : why->code;
+	enum oci_errc code = why->code == OCI_E_USAGE ? OCI_E_OCCUPIED : why->code;
 	const char *next = why->sys ? doctor_remedy(why->sys) : NULL;
 
 	if (code == OCI_E_NOT_FOUND)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/fs.h"
@@ -230,7 +231,7 @@ int oci_place_check(const struct oci_place *place, bool adopt, struct oci_error 
 		return 0;
 	return oci_fail(err, OCI_E_OCCUPIED, "'%s' holds files that no pull put there, such as '%s'; %s", place->path,
 		place->stranger, place->record_count > 0
-			? "move them away, then pull again"
+			? "move them away, or use --publish in-place --adopt to leave them where they are"
 			: "use --adopt to keep those that are right and replace the others, or name another directory");
 }
 
@@ -269,21 +270,31 @@ static int decide_existing(struct oci_place *place, const struct oci_place_wish 
 	return refuse_strangers(place, wish->adopt, err);
 }
 
+/* Can a file beside it be renamed into it? Subvolumes of btrfs are no mounts, and others all the same. */
+static bool has_room_beside(const struct oci_place *place)
+{
+	struct stat outer, inner;
+
+	return faccessat(place->parent, ".", W_OK | X_OK, AT_EACCESS) == 0 && fstat(place->parent, &outer) == 0 &&
+		fstat(place->dir, &inner) == 0 && outer.st_dev == inner.st_dev;
+}
+
+/* In a model nothing of ours may lie, and what comes may become one; and whoever fills a place, in whatever mode, must
+ * find the same lease. So it lies beside it, where that can be. */
+static bool is_state_inside(const struct oci_place *place)
+{
+	if (place->mode != OCI_PLACE_IN_PLACE || place->dir < 0)
+		return false;
+	return place->is_mount || (!place->is_model && !has_room_beside(place));
+}
+
 static int choose_state(struct oci_place *place, struct oci_error *err)
 {
-	bool inside = place->mode == OCI_PLACE_IN_PLACE && (!place->is_model || place->is_mount);
+	bool inside = is_state_inside(place);
 
 	place->state_name = inside ? "." : place->name;
 	place->state = fcntl(inside ? place->dir : place->parent, F_DUPFD_CLOEXEC, 0);
 	return place->state < 0 ? oci_fail_sys(err, errno, OCI_E_IO, "'%s'", place->path) : 0;
-}
-
-static int make_dest(struct oci_place *place, struct oci_error *err)
-{
-	if (oci_fs_mkdirs_beneath(place->parent, place->name, 0775, err) < 0)
-		return -1;
-	place->dir = oci_fs_open_dir_beneath(place->parent, place->name, err);
-	return place->dir < 0 ? -1 : 0;
 }
 
 int oci_place_decide(struct oci_place *place, const struct oci_place_wish *wish, struct oci_error *err)
@@ -299,12 +310,9 @@ int oci_place_decide(struct oci_place *place, const struct oci_place_wish *wish,
 	place->mode = in_place ? OCI_PLACE_IN_PLACE : OCI_PLACE_FRESH;
 	if (wish->look_only)
 		return 0;
-	if (in_place && !wish->is_model && make_dest(place, err) < 0) /* a model's is made when it is whole */
-		return oci_fail_side(err, OCI_SIDE_DEST);
 	return choose_state(place, err);
 }
 
-/* In an existing directory that is filled in place, state lies in it, and so does the record. */
 void oci_place_settle(struct oci_place *place, bool is_model)
 {
 	bool beside = place->state_name == place->name;

@@ -63,7 +63,8 @@ struct oci_place_wish {
 };
 /* OCI_E_OCCUPIED where it may not be filled so; the text says what to do. */
 int oci_place_decide(struct oci_place *place, const struct oci_place_wish *wish, struct oci_error *err);
-/* What is known only when all is there: is it one Triton model? State stays where it is. */
+/* What is known only when all is there: is it one Triton model? State stays where it is, and
+ * the record goes there: beside the model, unless nothing could be put there. */
 void oci_place_settle(struct oci_place *place, bool is_model);
 void oci_place_clear(struct oci_place *place);
 

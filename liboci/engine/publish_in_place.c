@@ -105,6 +105,17 @@ static int make_parents(int dir, const char *path, struct oci_error *err)
 	return parents ? oci_fs_mkdirs_beneath(dir, parents, 0775, err) : oci_fail_nomem(err);
 }
 
+/* Where a directory gives its group to what is made in it, what moves in gets it, too; best effort, as it was
+ * made beside it perhaps. */
+static void give_group(int from_dir, const char *from, int to_dir)
+{
+	struct stat dir, part;
+
+	if (fstat(to_dir, &dir) == 0 && (dir.st_mode & S_ISGID) &&
+		fstatat(from_dir, from, &part, AT_SYMLINK_NOFOLLOW) == 0 && part.st_gid != dir.st_gid)
+		(void)!fchownat(from_dir, from, (uid_t)-1, dir.st_gid, AT_SYMLINK_NOFOLLOW);
+}
+
 static int move_part(const struct moving *m, const char *part, const char *path, struct oci_error *err)
 {
 	const char *from, *to;
@@ -116,6 +127,7 @@ static int move_part(const struct moving *m, const char *part, const char *path,
 	to_dir = oci_fs_parent_beneath(m->dest, path, &to, err);
 	if (to_dir < 0)
 		return -1;
+	give_group(from_dir, from, to_dir);
 	if (renameat(from_dir, from, to_dir, to) < 0)
 		return oci_fail_sys(err, errno, OCI_E_IO, "cannot place '%s'", path);
 	return 0;
@@ -130,6 +142,18 @@ static int place_link(const struct moving *m, const struct oci_listing_file *fil
 		return -1;
 	dir = oci_fs_parent_beneath(m->dest, file->path, &base, err);
 	return dir < 0 ? -1 : oci_publish_link(dir, base, file->link, err);
+}
+
+/* Old files of ours are gone by now: a directory where a file shall be, or the other way round, is another's. */
+static void blame_stranger(const char *path, struct oci_error *why)
+{
+	int sys = why->sys;
+
+	if (sys != EISDIR && sys != ENOTDIR && sys != ENOTEMPTY && sys != ELOOP)
+		return;
+	*why = (struct oci_error){0};
+	oci_fail(why, OCI_E_OCCUPIED, "what no pull put there is in the way of '%s' (%s); move it away, then run again",
+		path, sys == EISDIR || sys == ENOTEMPTY ? "a directory" : "a file or link");
 }
 
 static int place_file(struct moving *m, size_t i, struct oci_error *err)
@@ -149,6 +173,8 @@ static int place_file(struct moving *m, size_t i, struct oci_error *err)
 		why = (struct oci_error){0};
 		rc = file->link ? place_link(m, file, &why) : move_part(m, m->p->parts[i], file->path, &why);
 	}
+	if (rc < 0)
+		blame_stranger(file->path, &why);
 	if (rc < 0 && err)
 		*err = why;
 	return rc;
@@ -204,6 +230,8 @@ static int make_dest(struct moving *m, struct oci_error *err)
 			return -1;
 	}
 	m->dest = place->dir;
+	if (m->home < 0)
+		m->home = place->dir;
 	return 0;
 }
 
@@ -230,6 +258,18 @@ static int put_record(const struct moving *m, struct oci_error *err)
 	return 0;
 }
 
+/* Where locks tell nothing another may have filled it, too: no record may vouch for what is his. */
+static int check_placed(const struct moving *m, struct oci_error *err)
+{
+	const struct oci_listing *l = &m->p->record->listing;
+
+	for (size_t i = 0; i < l->count; i++)
+		if (!oci_record_holds(m->dest, &l->files[i]))
+			return oci_fail(err, OCI_E_BUSY, "'%s': file '%s' was changed by another meanwhile; run again",
+				m->p->place->path, l->files[i].path);
+	return 0;
+}
+
 int publish_in_place(const struct oci_publication *p, struct oci_error *err)
 {
 	struct oci_place *place = p->place;
@@ -244,5 +284,7 @@ int publish_in_place(const struct oci_publication *p, struct oci_error *err)
 		return -1;
 	if (!m.swept && sweep_old(&m, err) < 0)
 		return -1;
-	return publish_sync_dirs(m.dest, err) < 0 ? -1 : put_record(&m, err);
+	if (publish_sync_dirs(m.dest, err) < 0 || check_placed(&m, err) < 0)
+		return -1;
+	return put_record(&m, err);
 }

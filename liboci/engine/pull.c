@@ -10,6 +10,7 @@
 #include "engine/pull_job.h"
 #include "engine/pull_tree.h"
 #include "engine/publish.h"
+#include "engine/remedy.h"
 
 #define VERSION_HEX 12
 #define CURRENT "current"
@@ -78,6 +79,11 @@ static void blame_takeover(const struct pull_tree *t, struct oci_error *err)
 
 /* by streams */
 
+static int has_room(void *ctx, uint64_t bytes, struct oci_error *err)
+{
+	return pull_make_room(ctx, NULL, bytes, err);
+}
+
 /* Parts that a run before has put in their places are found there. */
 static int find_places(struct pull_tree *t, struct pull_job *job, struct oci_error *err)
 {
@@ -119,6 +125,7 @@ static int take_streams(struct pull_tree *t, struct oci_error *err)
 		.observer = t->options->observer,
 		.cancel = t->options->cancel,
 		.may = may_write,
+		.room = has_room,
 		.ctx = t,
 		.stage = &t->stage,
 		.tree = -1,
@@ -141,17 +148,19 @@ static int take_streams(struct pull_tree *t, struct oci_error *err)
 
 /* publishing */
 
-/* A directory is found again from anywhere. */
+/* What lies on this machine is found again from anywhere, unless its name ends at the first colon and
+ * the way to it has one. */
 static int name_source(const struct pull_tree *t, struct oci_buf *out, struct oci_error *err)
 {
 	struct oci_reference ref = *t->options->from; /* borrowed */
 	oci_autofree char *path = NULL;
 
-	if (ref.transport == OCI_TRANSPORT_DIR) {
+	if (ref.transport != OCI_TRANSPORT_REGISTRY) {
 		path = oci_fs_absolute(ref.path, err);
 		if (!path)
 			return -1;
-		ref.path = path;
+		if (ref.transport == OCI_TRANSPORT_DIR || ref.transport == OCI_TRANSPORT_LAYOUT || !strchr(path, ':'))
+			ref.path = path;
 	}
 	return oci_reference_format(&ref, out, err);
 }
@@ -305,8 +314,7 @@ static int preview(struct pull_tree *t, struct oci_error *err)
 /* What lies at the destination, and how the new tree will come there. */
 static int look(struct pull_tree *t, const char *dest, struct oci_error *err)
 {
-	/* What is removed first cannot be swapped. */
-	struct oci_place_wish wish = {.publish = t->options->replace_first ? OCI_PUBLISH_IN_PLACE : t->options->publish,
+	struct oci_place_wish wish = {.publish = t->options->publish,
 		.adopt = t->options->adopt,
 		.look_only = t->options->dry_run,
 		.root = &t->root.digest};
@@ -318,6 +326,8 @@ static int look(struct pull_tree *t, const char *dest, struct oci_error *err)
 		report_unchanged(t);
 		return 0;
 	}
+	if (t->options->replace_first && t->place.dir >= 0) /* what is removed first cannot be swapped */
+		wish.publish = OCI_PUBLISH_IN_PLACE;
 	/* Of an image without an index nobody knows before it is there; what it was is a good guess. */
 	wish.is_model = takes_blocks(t) ? image_is_model(t) : t->place.beside;
 	if (oci_place_decide(&t->place, &wish, err) < 0)
@@ -427,7 +437,7 @@ int oci_pull(const struct oci_pull_options *options, struct oci_pull_report *ret
 	if (open_source(&t, err) < 0)
 		return -1;
 	if ((options->publish == OCI_PUBLISH_VERSION ? pull_version(&t, err) : pull_one(&t, options->dest, err)) < 0)
-		return -1;
+		return oci_remedy_append(err);
 	*ret = t.report;
 	return 0;
 }

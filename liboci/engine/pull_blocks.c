@@ -63,41 +63,25 @@ static int prove_place(struct blocks *b, struct oci_error *err)
 	return oci_land_prove(&b->land, t->place.dir, err);
 }
 
+/* A repair trusts no time or size, of siblings as little: one may be the same damaged file by another name. */
+static bool may_link(const struct pull_tree *t)
+{
+	return !t->options->no_link && !t->options->repair;
+}
+
 static int reuse(struct blocks *b, struct oci_error *err)
 {
 	struct pull_tree *t = b->t;
 	int place = t->place.mode == OCI_PLACE_IN_PLACE ? t->place.dir : -1;
 
 	if (find_trees(b, err) < 0 ||
-		oci_reuse_apply(&t->reuse, place, &b->plan, &t->stage, !t->options->no_link,
+		oci_reuse_apply(&t->reuse, place, &b->plan, &t->stage, may_link(t),
 			pull_file_mode(t->options), &t->report.bytes_linked, err) < 0)
 		return -1;
 	return prove_place(b, err);
 }
 
 /* landing */
-
-/* What is staged already lies on the volume, and is not counted again. */
-static int check_space(struct blocks *b, struct oci_error *err)
-{
-	struct pull_tree *t = b->t;
-	uint64_t parts = total_of(&b->plan, OCI_PLAN_WANTED);
-	struct oci_error why = {0};
-
-	if (oci_land_missing(&b->land) == 0 || oci_stage_check_space(&t->stage, t->options->dest, parts, &why) == 0)
-		return 0;
-	if (t->options->replace_first && t->place.dir >= 0) {
-		oci_event_note(t->options->observer, "old and new do not fit together: the old tree goes first");
-		if (pull_clear_old(t, &b->plan, err) < 0)
-			return -1;
-		return oci_stage_check_space(&t->stage, t->options->dest, parts, err);
-	}
-	if (t->place.record_count > 0)
-		oci_append(&why, "; --replace-first removes the old tree before");
-	if (err)
-		*err = why;
-	return -1;
-}
 
 /* Does the model fit the memory that its pages may take? */
 static bool goes_direct(const struct pull_tree *t, uint64_t missing)
@@ -118,7 +102,7 @@ static int land(struct blocks *b, struct oci_error *err)
 	uint64_t wanted = total_of(&b->plan, OCI_PLAN_WANTED), missing = oci_land_missing(&b->land);
 	int rc;
 
-	if (check_space(b, err) < 0)
+	if (missing > 0 && pull_make_room(t, &b->plan, wanted, err) < 0)
 		return -1;
 	b->land.direct = goes_direct(t, missing);
 	if (b->land.direct) /* writers wait for the device: it does more for many */
@@ -254,7 +238,7 @@ int pull_blocks_preview(struct pull_tree *t, struct oci_error *err)
 		return -1;
 	if (t->report.unchanged)
 		return 0;
-	if (find_trees(&b, err) < 0 || oci_reuse_apply(&t->reuse, place, &b.plan, NULL, !t->options->no_link,
+	if (find_trees(&b, err) < 0 || oci_reuse_apply(&t->reuse, place, &b.plan, NULL, may_link(t),
 					       pull_file_mode(t->options), &t->report.bytes_linked, err) < 0)
 		return -1;
 	t->report.file_count = b.plan.file_count;

@@ -16,6 +16,7 @@ struct pull_job {
 	const struct oci_observer *observer;
 	const atomic_int *cancel;
 	int (*may)(void *ctx, struct oci_error *err); /* engine/unpack.h */
+	int (*room)(void *ctx, uint64_t bytes, struct oci_error *err); /* is there room for so much? */
 	void *ctx;
 	const struct oci_stage *stage;   /* flat; NULL: list only */
 	int tree, dest_dir;              /* where parts of a run before may lie (engine/ledger.h); -1: nowhere */

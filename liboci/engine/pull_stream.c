@@ -398,7 +398,7 @@ static int fetch(struct pull_job *p, struct oci_error *err)
 {
 	uint64_t bytes = wanted_bytes(p);
 
-	if (oci_stage_check_space(p->stage, p->dest, bytes, err) < 0)
+	if (p->room(p->ctx, bytes, err) < 0)
 		return -1;
 	oci_event_phase(p->observer, "pull", bytes, wanted_files(p));
 	return oci_workers_run(p->jobs, p->image->manifest.layer_count, take_layer, p, p->cancel, err);

@@ -52,9 +52,9 @@ int pull_name_parts(struct pull_tree *t, struct oci_error *err);
 int pull_build_tree(const struct pull_tree *t, const struct oci_strings *dirs, struct oci_stage *ret,
 	struct oci_error *err);
 int pull_open_dir(const struct pull_tree *t, struct oci_stage *ret, struct oci_error *err);
-/* The old tree goes, so that the new one fits: files that no KEPT file of the plan is, after
- * the record. */
-int pull_clear_old(struct pull_tree *t, struct oci_block_plan *plan, struct oci_error *err);
+/* Is there room for parts of so many bytes? Where there is not, and the user wants it, the old tree goes, if that is
+ * enough: after the record, files that no KEPT file of the plan is (NULL: all). */
+int pull_make_room(struct pull_tree *t, struct oci_block_plan *plan, uint64_t parts, struct oci_error *err);
 /* Read what was published, weights last but one, as a server will. Best effort. */
 void pull_warm(const struct pull_tree *t);
 mode_t pull_file_mode(const struct oci_pull_options *options);

@@ -14,7 +14,7 @@
 #define OCI_RECORD_BESIDE_MAX 256
 
 struct oci_record {
-	char *reference;             /* as the user gave it, without credentials */
+	char *reference;             /* as the user gave it, a path absolute, without credentials */
 	struct oci_digest root;      /* what the reference named */
 	struct oci_digest manifest;  /* what was chosen */
 	bool partial;                /* include or exclude left files out */

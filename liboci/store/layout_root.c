@@ -163,6 +163,8 @@ int oci_layout_open_root(const char *path, enum oci_store_mode mode, char **made
 	if (mode == OCI_STORE_WRITE && create_root(path, &fresh, err) < 0)
 		return -1;
 	root = oci_fs_open_dir(path, err);
+	if (root < 0 && err && err->code == OCI_E_USAGE)
+		err->code = OCI_E_FORMAT; /* something is there, and it is no layout */
 	if (root < 0 || (mode == OCI_STORE_WRITE && prepare(root, err) < 0) || check(root, err) < 0)
 		return -1;
 	*made = oci_steal(&fresh);

@@ -221,6 +221,53 @@ def test_repair_builds_bad_files_anew_and_writes_no_published_one(place, version
     tool.fails(tool.NOT_FOUND, "repair", v1)
 
 
+def test_a_directory_that_is_absent_can_be_filled_in_place(place, versions):
+    one, v1, _, _ = versions
+    tool.ok("pull", "--publish", "in-place", one, place / "m")
+    trees.assert_same(v1, place / "m")
+    assert names(place) == {"m"} and (place / "m" / trees.RECORD).exists()
+
+
+def test_repair_takes_no_siblings_word_for_a_file_that_both_share(place, versions):
+    one, v1, _, _ = versions
+    tool.ok("pull", one, place / "m")
+    tool.ok("pull", one, place / "n")
+    shard = place / "m/model-00002-of-00004.safetensors"
+    times = shard.stat()
+    assert times.st_nlink == 2
+    models.flip(shard, 400_000)
+    os.utime(shard, ns=(times.st_atime_ns, times.st_mtime_ns))
+    report = tool.ok("repair", "--json", place / "m").json
+    assert 0 < report["bytesFetched"] < 1_000_000 < report["bytesKept"]
+    tool.ok("verify", "--full", place / "m")
+    assert tool.run("verify", "--full", place / "n").code == tool.DAMAGED
+    tool.ok("repair", place / "n")
+    tool.ok("verify", "--full", place / "n")
+    assert "nothing was damaged" in tool.ok("repair", place / "n").err
+
+
+def test_repair_finds_a_layout_that_was_named_from_another_directory(place, versions, tmp_path):
+    one, v1, _, _ = versions
+    transport, path = one.split(":", 1)
+    tool.ok("pull", f"{transport}:{os.path.relpath(path, v1)}", place / "m", cwd=v1)
+    (place / "m/config.json").write_text("{}")
+    tool.ok("repair", place / "m", cwd=tmp_path)
+    trees.assert_same(v1, place / "m")
+
+
+def test_what_is_said_is_one_line_whatever_the_name_of_the_destination(place, versions):
+    one, v1, _, _ = versions
+    dest = place / "two\nlines"
+    for result in (tool.ok("pull", one, dest), tool.ok("pull", one, dest), tool.ok("wait", dest)):
+        assert "'" + str(place) + "/two\\x0alines'" in result.err and "\nlines" not in result.err
+    (place / "a\nfile").touch()
+    result = tool.fails(tool.NOT_OURS, "pull", one, place / "a\nfile")
+    assert "\\x0afile' is a file" in result.err
+    odd = os.fsencode(place) + b"/\xff"
+    assert "/\\xff'" in tool.ok("pull", one, os.fsdecode(odd)).err
+    assert "/\\xff'" in tool.ok("pull", "--progress", "json", one, os.fsdecode(odd)).err.replace("\\\\", "\\")
+
+
 def test_a_part_of_an_image_is_unchanged_as_well(place, versions):
     one, _, _, _ = versions
     tool.ok("pull", "--include", "*.json", one, place / "m")

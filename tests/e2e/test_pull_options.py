@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+import images
 import models
 import tool
 import trees
@@ -55,6 +56,38 @@ def test_old_and_new_that_do_not_fit_together_take_turns_when_asked(small_volume
     assert report["bytesKept"] == 12 * MIB
     assert not [p.name for p in small_volume.rglob("*.part")]
     tool.ok("verify", "--full", small_volume / "m")
+
+
+def test_an_image_of_another_tool_takes_turns_with_the_old_tree_as_well(small_volume, versions, foreign):
+    v1, one, v2, _ = versions
+    tool.ok("pull", one, small_volume / "m")
+    (small_volume / "filler").write_bytes(os.urandom(4 * MIB))
+    foreign.image("v2", foreign.layer(images.tar(*images.files_of(v2))))
+    assert "--replace-first" in tool.fails(NO_SPACE, "pull", foreign.ref("v2"), small_volume / "m").err
+    trees.assert_same(v1, small_volume / "m")
+    tool.ok("pull", "--replace-first", foreign.ref("v2"), small_volume / "m")
+    trees.assert_same(v2, small_volume / "m")
+    tool.ok("verify", "--full", small_volume / "m")
+
+
+@pytest.mark.parametrize("kind", ["own", "foreign"])
+def test_the_old_tree_stays_where_its_room_is_not_enough(small_volume, versions, foreign, tmp_path, kind):
+    v1, one, _, _ = versions
+    big = models.write(tmp_path / "big", {"w.bin": models.weights(22 * MIB, 1)})
+    tool.ok("pack", big, f"oci:{tmp_path}/l:big")
+    foreign.image("big", foreign.layer(images.tar(*images.files_of(big))))
+    ref = foreign.ref("big") if kind == "foreign" else f"oci:{tmp_path}/l:big"
+    tool.ok("pull", one, small_volume / "m")
+    result = tool.fails(NO_SPACE, "pull", "--replace-first", ref, small_volume / "m")
+    assert "which stays" in result.err
+    trees.assert_same(v1, small_volume / "m")
+    assert "unchanged" in tool.ok("pull", one, small_volume / "m").err
+
+
+def test_where_nothing_is_there_is_nothing_to_replace_first(tmp_path, versions):
+    v1, one, _, _ = versions
+    assert tool.ok("pull", "--json", "--replace-first", one, tmp_path / "m").json["mode"] == "fresh"
+    trees.assert_same(v1, tmp_path / "m")
 
 
 @pytest.mark.parametrize("flag", ["--direct", "--buffered", "--warm"])

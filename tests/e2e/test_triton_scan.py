@@ -116,6 +116,93 @@ def test_a_model_that_another_tool_has_packed_comes_in_the_same_way(tmp_path, re
         assert "unchanged" in tool.ok("pull", foreign.ref(tag), repository / "encoder").err
 
 
+@pytest.fixture(params=["empty", "in-place", "adopted"])
+def there(request, repository) -> tuple[str, ...]:
+    """Ways to a model that is filled where it is, from the first: -> options of the pull."""
+    if request.param != "in-place":
+        (repository / "encoder").mkdir()
+    if request.param != "adopted":
+        return ("--publish", "in-place") if request.param == "in-place" else ()
+    models.write(repository / "encoder", {"labels.txt": "cat\n"})
+    return ("--adopt",)
+
+
+def test_a_model_of_another_tool_fills_a_directory_that_is_there(tmp_path, repository, foreign, there):
+    """Its record and all that is staged lie beside it, as with a model of ours."""
+    one, two = one_model(tmp_path / "one", 1, 1), one_model(tmp_path / "two", 2, 2)
+    for tag, tree in (("v1", one), ("v2", two)):
+        foreign.image(tag, foreign.layer(images.tar(*images.files_of(tree))))
+    for tag, tree in (("v1", one), ("v2", two)):
+        with Scan(repository) as scan:
+            tool.ok("pull", *there, foreign.ref(tag), repository / "encoder")
+        assert scan.models() <= {"other", "encoder"}
+        assert tag == "v2" or not check_order(scan, "encoder", sizes(tree))
+        assert not [path for state in scan.states for path in state.get("encoder", {}) if ".modelcar" in path]
+        trees.assert_same(tree, repository / "encoder")
+        assert {p.name for p in repository.iterdir()} == {"other", "encoder", ".modelcar.encoder.json"}
+        tool.ok("verify", "--full", repository / "encoder")
+        assert "unchanged" in tool.ok("pull", *there, foreign.ref(tag), repository / "encoder").err
+
+
+@pytest.mark.parametrize("kill_at", ["write", "rename"])
+def test_a_model_of_another_tool_goes_on_in_a_directory_that_is_there(tmp_path, repository, foreign, there, kill_at):
+    model = one_model(tmp_path / "model", 1, 1)
+    foreign.image("v1", foreign.layer(images.tar(*images.files_of(model))))
+    start = Path(shutil.copytree(repository, tmp_path / "start"))
+    pull = ["pull", *there, "--json", foreign.ref("v1"), repository / "encoder"]
+    calls = crashes.run(*pull, root=tmp_path).calls
+    points = [n for n, call in enumerate(calls, 1) if kill_at in call]
+    assert len(points) > 2
+    for at in points:
+        shutil.rmtree(repository)
+        shutil.copytree(start, repository)
+        with Scan(repository) as scan:
+            crashes.run(*pull, root=tmp_path, act="kill-after", at=at)
+            crashes.age(repository)
+            tool.ok(*pull)
+        assert scan.models() <= {"other", "encoder"}
+        assert not [path for state in scan.states for path in state.get("encoder", {}) if ".modelcar" in path]
+        trees.assert_same(model, repository / "encoder")
+        assert {p.name for p in repository.iterdir()} == {"other", "encoder", ".modelcar.encoder.json"}
+
+
+def test_what_another_tool_has_packed_and_is_no_model_has_its_record_in_the_directory_that_is_there(tmp_path, foreign):
+    tree = models.write(tmp_path / "tree", {"a.txt": "a", "sub/b.txt": "b"})
+    foreign.image("v1", foreign.layer(images.tar(*images.files_of(tree))))
+    (tmp_path / "place/m").mkdir(parents=True)
+    tool.ok("pull", foreign.ref("v1"), tmp_path / "place/m")
+    assert {p.name for p in (tmp_path / "place").iterdir()} == {"m"}
+    assert {p.name for p in (tmp_path / "place/m").iterdir()} == {"a.txt", "sub", trees.RECORD}
+
+
+def test_where_nothing_can_be_written_beside_it_a_model_of_another_tool_is_staged_in_it(tmp_path, foreign, unprivileged):
+    for parent in [*tmp_path.parents, tmp_path]:
+        if parent.stat().st_uid == os.geteuid() and len(parent.parts) > 2:
+            parent.chmod(parent.stat().st_mode | 0o055)
+    model = one_model(tmp_path / "model", 1, 1)
+    foreign.image("v1", foreign.layer(images.tar(*images.files_of(model))))
+    dest = tmp_path / "closed/encoder"
+    dest.mkdir(parents=True)
+    dest.chmod(0o777)
+    dest.parent.chmod(0o555)
+    tool.ok("pull", foreign.ref("v1"), dest, **unprivileged)
+    trees.assert_same(model, dest)
+    assert {p.name for p in dest.iterdir()} == {"1", "config.pbtxt", "labels.txt", trees.RECORD}
+    dest.parent.chmod(0o755)
+
+
+def test_what_moves_into_a_directory_that_gives_its_group_gets_it(tmp_path, foreign):
+    group = next((g for g in (4242, *os.getgroups()) if os.geteuid() == 0 or g != os.getegid()), None)
+    if group is None:
+        pytest.skip("absent: a second group")
+    foreign.image("v1", foreign.layer(images.tar(*images.files_of(one_model(tmp_path / "model", 1, 1)))))
+    (tmp_path / "models/encoder").mkdir(parents=True)
+    os.chown(tmp_path / "models/encoder", -1, group)
+    (tmp_path / "models/encoder").chmod(0o2775)
+    tool.ok("pull", foreign.ref("v1"), tmp_path / "models/encoder")
+    assert {p.stat().st_gid for p in (tmp_path / "models/encoder").rglob("*")} == {group}
+
+
 def test_a_repository_that_another_tool_has_packed_is_filled_in_place(tmp_path, foreign):
     tree = models.triton(tmp_path / "tree")
     foreign.image("v1", foreign.layer(images.tar(*images.files_of(tree))))
