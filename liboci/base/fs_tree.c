@@ -199,6 +199,8 @@ int oci_fs_read_link(int dir, const char *path, char **ret, struct oci_error *er
 	if (parent < 0)
 		return -1;
 	len = readlinkat(parent, base, target, sizeof target);
+	if (len < 0 && errno == EINVAL)
+		return oci_fail(err, OCI_E_FORMAT, "'%s' is no link", oci_str_escape(path, safe));
 	if (len < 0)
 		return oci_fs_fail(err, errno, "read link", path);
 	if (len == sizeof target)

@@ -263,10 +263,15 @@ static int check_placed(const struct moving *m, struct oci_error *err)
 {
 	const struct oci_listing *l = &m->p->record->listing;
 
-	for (size_t i = 0; i < l->count; i++)
-		if (!oci_record_holds(m->dest, &l->files[i]))
+	for (size_t i = 0; i < l->count; i++) {
+		bool holds;
+
+		if (oci_record_look(m->dest, &l->files[i], &holds, err) < 0)
+			return -1;
+		if (!holds)
 			return oci_fail(err, OCI_E_BUSY, "'%s': file '%s' was changed by another meanwhile; run again",
 				m->p->place->path, l->files[i].path);
+	}
 	return 0;
 }
 

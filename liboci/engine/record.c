@@ -214,17 +214,43 @@ int oci_record_find(const char *path, struct oci_record *ret, struct oci_error *
 	return -1;
 }
 
-bool oci_record_holds(int dir, const struct oci_listing_file *file)
+/* What is not there, or is something else. */
+static int absent(const struct oci_error *why, struct oci_error *err)
+{
+	if (why->code == OCI_E_NOT_FOUND || why->code == OCI_E_FORMAT)
+		return 0;
+	if (err)
+		*err = *why;
+	return -1;
+}
+
+int oci_record_look(int dir, const struct oci_listing_file *file, bool *ret, struct oci_error *err)
 {
 	oci_autoclose int fd = -1;
 	oci_autofree char *target = NULL;
+	struct oci_error why = {0};
 	struct stat st;
 
-	if (file->link)
-		return oci_fs_read_link(dir, file->path, &target, NULL) == 0 && strcmp(target, file->link) == 0;
-	fd = oci_fs_open_beneath(dir, file->path, O_PATH, 0, NULL);
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != file->size_bytes)
-		return false;
+	*ret = false;
+	if (file->link) {
+		if (oci_fs_read_link(dir, file->path, &target, &why) < 0)
+			return absent(&why, err);
+		*ret = strcmp(target, file->link) == 0;
+		return 0;
+	}
+	fd = oci_fs_open_beneath(dir, file->path, O_PATH, 0, &why);
+	if (fd < 0)
+		return absent(&why, err);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != file->size_bytes)
+		return 0;
 	/* Of a file system without times for its files the record has none. */
-	return file->mtime_ns == 0 || file->mtime_ns == oci_clock_stamp_ns(&st.st_mtim);
+	*ret = file->mtime_ns == 0 || file->mtime_ns == oci_clock_stamp_ns(&st.st_mtim);
+	return 0;
+}
+
+bool oci_record_holds(int dir, const struct oci_listing_file *file)
+{
+	bool holds;
+
+	return oci_record_look(dir, file, &holds, NULL) == 0 && holds;
 }

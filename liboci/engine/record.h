@@ -36,5 +36,7 @@ const char *oci_record_beside(const char *name, char ret[OCI_RECORD_BESIDE_MAX])
 int oci_record_find(const char *path, struct oci_record *ret, struct oci_error *err);
 
 /* Does this file of a record lie below `dir` with the size, time and target that
- * are recorded? Nothing is read. */
+ * are recorded? Nothing is read. Fails where that cannot be told. */
+int oci_record_look(int dir, const struct oci_listing_file *file, bool *ret, struct oci_error *err);
+/* The same; what cannot be told is false. */
 bool oci_record_holds(int dir, const struct oci_listing_file *file);
