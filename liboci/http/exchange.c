@@ -205,6 +205,18 @@ static bool is_proxy(const struct oci_http_exchange *x, CURLcode code, const cha
 		strstr(reason, "CONNECT tunnel"));
 }
 
+static const char *advice(CURLcode code)
+{
+	switch (code) {
+	case CURLE_COULDNT_RESOLVE_HOST:
+		return "; check the host in the reference, and the name service of this machine or pod";
+	case CURLE_COULDNT_CONNECT:
+		return "; does the registry run there, and may this machine or pod reach it (network policy, proxy)?";
+	default:
+		return "";
+	}
+}
+
 int oci_http_exchange_failed(const struct oci_http_exchange *x, CURLcode code, struct oci_error *err)
 {
 	const char *reason = x->link->reason[0] ? x->link->reason : curl_easy_strerror(code);
@@ -225,7 +237,7 @@ int oci_http_exchange_failed(const struct oci_http_exchange *x, CURLcode code, s
 		return oci_http_exchange_too_private(x, err);
 	enum oci_errc errc = code == CURLE_WEIRD_SERVER_REPLY || code == CURLE_UNSUPPORTED_PROTOCOL ?
 		OCI_E_FORMAT : OCI_E_NETWORK;
-	return oci_http_fail(x->request, err, errc, "%s", oci_str_escape(reason, safe));
+	return oci_http_fail(x->request, err, errc, "%s%s", oci_str_escape(reason, safe), advice(code));
 }
 
 static int collect(struct oci_http_exchange *x, struct oci_error *err)

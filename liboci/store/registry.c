@@ -224,8 +224,11 @@ static int registry_resolve(struct oci_store *s, const char *name, struct oci_de
 	if (strchr(name, ':') ? oci_digest_parse(name, &digest, err) < 0 : !oci_reference_tag_ok(name))
 		return oci_fail(err, OCI_E_USAGE, "neither a tag nor a digest");
 	int rc = r->mirrors && strchr(name, ':') ? oci_mirrors_ask(r->mirrors, &digest, &answer, err) : 0;
-	if (rc < 0 || (rc == 0 && ask_manifest(r, name, &answer, err) < 0))
+	if (rc < 0)
 		return -1;
+	if (rc == 0 && ask_manifest(r, name, &answer, err) < 0)
+		return err && err->code == OCI_E_NOT_FOUND ?
+			oci_append(err, "; 'modelcar tags %s/%s' lists what there is", r->host, r->repository) : -1;
 	if (describe(&answer, name, ret, err) < 0)
 		return oci_wrap(err, "%s/%s", r->host, r->repository);
 	oci_memo_put(&r->memo, &ret->digest, answer.body.data, answer.body.len);
