@@ -38,7 +38,8 @@ def known_functions() -> set[str]:
 def known_options() -> set[str]:
     """Every string of the tables in tools/ that can be the name of an option, and those of our scripts."""
     text = "".join(f.read_text() for f in sources("tools"))
-    scripts = "".join((ROOT / p).read_text() for p in ("tests/bench/bench.py", "deploy/image/build.py"))
+    scripts = "".join((ROOT / p).read_text() for p in (
+        "tests/bench/bench.py", "tests/bench/cli.py", "tests/bench/growth.py", "deploy/image/build.py"))
     return set(re.findall(r'"(?:--)?([a-z][a-z0-9-]+)', text)) | set(re.findall(r'"--([a-z-]+)"', scripts))
 
 

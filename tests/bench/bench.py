@@ -2,14 +2,10 @@
 which all take turns, each time in another order; medians; each result checked when the clock has stopped."""
 import argparse
 import contextlib
-import fnmatch
 import json
 import os
-import shutil
-import signal
 import statistics
 import sys
-import tempfile
 import traceback
 from pathlib import Path
 
@@ -29,37 +25,15 @@ import plot
 import scenarios
 import servers
 import table
-import tool
+from cli import add_common, chosen, need_binary, say, size, tell, words, workplace
 
 PARTIES = [peers.Modelcar, peers.Direct, peers.Buffered, peers.KServe, peers.Skopeo, peers.Crane, peers.Regctl,
            peers.Oras, engines.Podman, engines.Containerd, engines.Buildah, engines.Umoci, engines.Olot,
            limits.Curl, limits.Curls, limits.OpenSSL, limits.Copy, limits.CranePacked]
-UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 CACHES = ("warm", "cold")
 LOCAL = "local"
 TARGET_WORKS = ("push", "pack", "copy", "load")  # those that fill a registry
 ROUNDS = 5
-
-
-def say(*words) -> None:
-    print(*words, file=sys.stderr, flush=True)
-
-
-def size(text: str) -> int:
-    number = text.rstrip("kMGi")
-    return int(float(number) * UNITS[text[len(number):]])
-
-
-def words(text: str) -> list[str]:
-    return [w for w in text.split(",") if w]
-
-
-def chosen(names: list[str], patterns: list[str] | None) -> list[str]:
-    """Those of `names` that a pattern matches; a pattern that matches none is an error."""
-    for pattern in patterns or []:
-        if not fnmatch.filter(names, pattern):
-            sys.exit(f"bench: no '{pattern}'; there are: {', '.join(names)}")
-    return [n for n in names if not patterns or any(fnmatch.fnmatch(n, p) for p in patterns)]
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -71,21 +45,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
     p.add_argument("--cache", type=words, metavar="NAMES",
                    help="warm, cold (both; cold without delays and TLS only when asked for by name)")
     p.add_argument("--peer", type=words, metavar="NAMES", help="those who take part, limits too")
-    p.add_argument("--rounds", type=int, metavar="N", help=f"times that each has its turn ({ROUNDS}; 1 with --quick)")
+    add_common(p, ROUNDS, "modelcar-bench and leave the models there for the next run")
     p.add_argument("--patience", type=float, default=0, metavar="N",
                    help="who took more than N times as long as modelcar in two rounds has had its turns (never)")
     p.add_argument("--quick", action="store_true", help="a few MiB, to see that all of it works; plain HTTP alone, "
                    "and a pull by each other network")
     p.add_argument("--size", type=size, metavar="SIZE", help="of a shard (1Gi)")
     p.add_argument("--files", type=int, metavar="N", help="of the model of many small files (5000)")
-    p.add_argument("--rate", type=size, default=10**8, metavar="SIZE",
-                   help="bytes a second of each connection where there is delay (100M)")
-    p.add_argument("--registry", choices=networks.KINDS, default="docker-registry", help="(docker-registry)")
-    p.add_argument("--timeout", type=float, default=900, metavar="SECONDS", help="for one command (900)")
-    p.add_argument("--work", type=Path, metavar="DIR",
-                   help="work in DIR/modelcar-bench and leave the models there for the next run")
-    p.add_argument("--json", type=Path, metavar="FILE", help="write the results, after each part of the run")
-    p.add_argument("--markdown", metavar="FILE", help="write tables there and not to stdout")
     p.add_argument("--svg", type=Path, metavar="FILE", help="draw a plot")
     p.add_argument("--from", dest="sources", action="append", type=Path, default=[], metavar="FILE",
                    help="measure nothing: tables and plot of earlier results (repeatable)")
@@ -134,7 +100,9 @@ def cells(options: argparse.Namespace) -> list[Cell]:
 
 
 class Runner:
-    def __init__(self, options: argparse.Namespace, work: Path):
+    """Gives turns. `registries` are the names of the source and of the target, or of one that is both."""
+
+    def __init__(self, options: argparse.Namespace, work: Path, registries: tuple[str, ...] = ("source", "target")):
         self.options, self.work = options, work
         self.parties, self.absent = [], []
         scale = inputs.QUICK if options.quick else inputs.FULL
@@ -142,8 +110,9 @@ class Runner:
         for part in ("models", "out", "cost"):
             (work / part).mkdir(parents=True, exist_ok=True)
         authority = servers.Authority(work / "ca")
-        self.source, self.target = (networks.Registry(work / name, options.registry, authority, options.rate)
-                                    for name in ("source", "target"))
+        self.registries = [networks.Registry(work / name, options.registry, authority, options.rate)
+                           for name in registries]
+        self.source, self.target = self.registries[0], self.registries[-1]
         self.bench = scenarios.Bench(self.made, self.source, self.target, work / "out")
 
     def invite(self, wanted: list[str]) -> None:
@@ -157,7 +126,11 @@ class Runner:
                     say(f"absent: {kind.name} ({absent})")
 
     def servers(self) -> list[int]:
-        return self.source.processes() + self.target.processes()
+        return [pid for registry in self.registries for pid in registry.processes()]
+
+    def registry_version(self) -> str:
+        program = self.source.plain.program
+        return machine.first_line(program, "--version").replace(program, self.options.registry)
 
     def measure(self, command: cost.Command) -> cost.Run:
         return cost.measure(command, self.servers(), self.work / "cost", self.options.timeout)
@@ -226,22 +199,26 @@ class Runner:
 
     def close(self) -> None:
         with contextlib.ExitStack() as closing:
-            for party in (self.source, self.target, *self.parties):
+            for party in (*self.registries, *self.parties):
                 closing.callback(party.close)
 
 
-def measure(options: argparse.Namespace, work: Path) -> dict:
+def begin(work: Path) -> dict:
+    """A result in which nothing has been measured."""
     facts = machine.facts(work)
     result = {"machine": facts, "doubts": machine.doubts(facts), "versions": {}, "absent": [], "cells": []}
     for doubt in result["doubts"]:
         say(f"WARNING: {doubt}")
-    runner = Runner(options, work)
+    return result
+
+
+def measure(options: argparse.Namespace, work: Path) -> dict:
+    result, runner = begin(work), Runner(options, work)
     try:
         runner.invite(chosen([kind.name for kind in PARTIES], options.peer))
         result["absent"] = runner.absent
         result["versions"] = {p.name: p.version() for p in runner.parties if not p.is_variant}
-        program = runner.source.plain.program
-        result["versions"]["registry"] = machine.first_line(program, "--version").replace(program, options.registry)
+        result["versions"]["registry"] = runner.registry_version()
         result["options"] = {"rounds": options.rounds, "rate": options.rate, "registry": options.registry,
                              "quick": options.quick, "shard_bytes": runner.made.shard_bytes, "files": runner.made.count}
         for cell in cells(options):
@@ -265,33 +242,15 @@ def main() -> int:
     options.rounds = options.rounds or (1 if options.quick else ROUNDS)
     if options.list:
         return name_all() or 0
-    if not (options.sources or os.access(tool.release_binary(), os.X_OK)):
-        sys.exit(f"bench: no {tool.release_binary()}: build it, or say in MODELCAR where it is")
     if options.sources:
         result = table.merge([json.loads(path.read_text()) for path in options.sources], options)
     else:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        # All below this directory is ours, and goes at the end.
-        work = options.work / "modelcar-bench" if options.work else Path(tempfile.mkdtemp(prefix="modelcar-bench-"))
-        work.mkdir(parents=True, exist_ok=True)
-        try:
-            result = measure(options, work.resolve())
-        finally:
-            consumers.leave_mounts(work)
-            for path in [work] if not options.work else [p for p in work.iterdir() if p.name != "models"]:
-                shutil.rmtree(path, ignore_errors=True)
-    text = table.markdown(result)
-    if options.markdown and options.markdown != "-":
-        Path(options.markdown).write_text(text)
-    else:
-        print(text, end="")
+        need_binary()
+        with workplace(options.work, "modelcar-bench", "models") as work:
+            result = measure(options, work)
     if options.svg:
         options.svg.write_text(plot.svg(result))
-    failed = [f"{table.title(cell)}: {p['name']}: {text}" for cell in result["cells"] for p in cell["parties"]
-              for text in p["failures"]]
-    for line in failed:
-        say("FAILED:", line)
-    return 1 if failed else 0
+    return tell(result, table.markdown(result), options.markdown)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import models
 import tool
 import trees
 
-MIB, GIB = 2**20, 2**30
+KIB, MIB, GIB = 2**10, 2**20, 2**30
 TENSOR = 16 * MIB
 STEP = 7919 * 64  # how far the data of two tensors are apart in the block from which both are cut
 FULL = {"shard": GIB, "files": 5000}
@@ -62,6 +62,16 @@ def shards(root: Path, shard_bytes: int, count: int) -> Path:
         total = count * per_shard * weights.tensor_bytes
         models.write(root, {"model.safetensors.index.json":
                             images.canonical({"metadata": {"total_size": total}, "weight_map": weight_map})})
+    return root
+
+
+def small_files(root: Path, count: int) -> Path:
+    """Files of 4 to 64 KiB, of about 34 KiB in the mean however many there are: slices of one block."""
+    block = models.weights(MIB // 2, models.SEED)
+    for i in range(count):
+        size = (4 + (30 + 37 * i) % 61) * KIB
+        at = i * STEP % (MIB - size)
+        models.write(root, {f"part-{i % 40:02}/file-{i:05}.bin": block[at:at + size]})
     return root
 
 

@@ -55,6 +55,10 @@ class Registry:
     def storage(self) -> Path:
         return self.root / "plain/data"
 
+    @property
+    def blobs(self) -> Path:
+        return self.storage / "docker/registry/v2/blobs"
+
     def side(self, network: str) -> Side:
         if network == "http":
             return Side(self.plain.host)

@@ -43,19 +43,24 @@ def ours(cell: dict) -> dict:
     return next((p["median"] for p in cell["parties"] if p["name"] == "modelcar"), {})
 
 
+def wall(party: dict) -> str:
+    """The median, and the least and the most where there are several."""
+    walls = [r["wall_s"] for r in party["runs"]]
+    spread = f" ({number(min(walls))}–{number(max(walls))})" if len(walls) > 1 else ""
+    return number(party["median"]["wall_s"]) + spread
+
+
 def row(party: dict, base: dict) -> str:
     m, name = party["median"], party["name"]
     name = f"**{name}**" if party["kind"] == "modelcar" else f"*{name}*" if party["kind"] == "limit" else name
     if not m:
         return f"| {name} | failed | | | | | | | 0 |"
-    walls = [r["wall_s"] for r in party["runs"]]
-    spread = f" ({number(min(walls))}–{number(max(walls))})" if len(walls) > 1 else ""
     durable = number(m["wall_s"] + m["sync_s"]) if "sync_s" in m else ""
     ready = number(m["wall_s"] + m["read_s"]) if "read_s" in m else ""
     failed = f", {len(party['failures'])} failed" if party["failures"] else ""
-    return (f"| {name} | {number(m['wall_s'])}{spread} | {ratio(m['wall_s'], base.get('wall_s', 0))} "
+    return (f"| {name} | {wall(party)} | {ratio(m['wall_s'], base.get('wall_s', 0))} "
             f"| {number(m['cpu_s'])} | {ratio(m['cpu_s'], base.get('cpu_s', 0))} | {m['rss_bytes'] / MIB:.0f} "
-            f"| {durable} | {ready} | {len(walls)}{failed} |")
+            f"| {durable} | {ready} | {len(party['runs'])}{failed} |")
 
 
 def compared(cell: dict, parties: list[dict], what: str) -> list[str]:
@@ -101,15 +106,21 @@ def section(cell: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def conditions(result: dict) -> str:
+def in_turns(result: dict) -> str:
+    """How to read the tables."""
     m, o = result["machine"], result["options"]
+    return (f"Median of {o['rounds']} rounds in which all take turns; × is relative to modelcar ({m['commit']}, "
+            f"{m['build']}). RSS is that of the largest process. *On disk*: and `sync` afterwards. *Ready*: and the "
+            f"first reading of the tree by another process. With delay each connection has {o['rate'] / 1e6:.0f} MB/s.")
+
+
+def conditions(result: dict, reading: str) -> str:
+    """The machine, how to read what follows, who took part, and what makes it doubtful."""
+    m = result["machine"]
     sha = "with" if m["sha"] else "without"
     lines = [f"{m['cores']} cores ({m['cpu']}, {sha} SHA instructions), {m['memory_bytes'] / 2**30:.0f} GiB, "
              f"{m['system']}, Linux {m['kernel']}, {m['file_system']}; {m['date']}, load {m['load']:.2f} at the start.",
-             f"Median of {o['rounds']} rounds in which all take turns; × is relative to modelcar ({m['commit']}, "
-             f"{m['build']}). RSS is that of the largest process. *On disk*: and `sync` afterwards. *Ready*: and the "
-             f"first reading of the tree by another process. With delay each connection has {o['rate'] / 1e6:.0f} MB/s.",
-             ""]
+             reading, ""]
     lines += ["Versions: " + "; ".join(v for v in dict.fromkeys(result["versions"].values()) if v) + ".", ""]
     lines += ["Not installed: " + ", ".join(result["absent"]) + ".", ""] if result["absent"] else []
     lines += [f"**Doubtful**: {d}." for d in result["doubts"]]
@@ -135,5 +146,5 @@ def overview(result: dict) -> list[str]:
 
 
 def markdown(result: dict) -> str:
-    parts = [conditions(result), "\n".join(overview(result)) + "\n", *(section(cell) for cell in result["cells"])]
+    parts = [conditions(result, in_turns(result)), "\n".join(overview(result)) + "\n", *(section(cell) for cell in result["cells"])]
     return "\n".join(parts)

@@ -12,19 +12,13 @@ from pathlib import Path
 import pytest
 
 import tool
+from benches import BENCH, bench
 
-BENCH = tool.ROOT / "tests/bench"
 sys.path.append(str(BENCH))
 
 import link
 
 MIB = 2**20
-
-
-def bench(*args, **env) -> subprocess.CompletedProcess:
-    release = {"MODELCAR": tool.release_binary(), "MODELCAR_RELEASE": tool.release_binary()}
-    return subprocess.run([sys.executable, BENCH / "bench.py", *map(str, args)], capture_output=True, text=True,
-                          env={**os.environ, **release, **env}, timeout=1200)
 
 
 def listed() -> dict[str, list[str]]:
