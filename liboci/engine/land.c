@@ -26,6 +26,7 @@ struct landing {
 	struct oci_land *land;
 	struct oci_digest_pool pool;
 	struct oci_flow flow;
+	unsigned char *pieces; /* one for each worker */
 	struct range *ranges;
 	size_t count;
 };
@@ -328,12 +329,10 @@ static int run_range(struct oci_worker *worker, size_t i, struct oci_error *err)
 
 	if (!oci_flow_enter(&work->flow, worker))
 		return oci_fail(err, OCI_E_CANCELLED, "cancelled");
-	rc = land_hands_init(&hands, work->land, &work->pool, err);
-	if (rc == 0) {
-		hands.flow = &work->flow;
-		rc = take_range(&hands, worker, &work->ranges[i], err);
-		land_hands_clear(&hands);
-	}
+	land_hands_init(&hands, work->land, &work->pool, work->pieces + worker->number * land_piece_bytes(work->land));
+	hands.flow = &work->flow;
+	rc = take_range(&hands, worker, &work->ranges[i], err);
+	land_hands_clear(&hands);
 	oci_flow_leave(&work->flow);
 	return rc;
 }
@@ -350,6 +349,9 @@ int oci_land_run(struct oci_land *land, struct oci_error *err)
 	rc = make_ranges(&work, err);
 	ranges = work.ranges;
 	if (rc < 0)
+		return -1;
+	oci_autofree unsigned char *pieces = work.pieces = land_pieces_new(land, land_workers(land), err);
+	if (!pieces)
 		return -1;
 	oci_digest_pool_init(&work.pool, OCI_DIGEST_POOL_LANES, OCI_DIGEST_POOL_WAIT_MS);
 	oci_flow_init(&work.flow, land->jobs, land_workers(land));

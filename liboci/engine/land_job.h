@@ -16,19 +16,31 @@ static inline unsigned land_workers(const struct oci_land *land)
 	return land->jobs_most > land->jobs ? land->jobs_most : land->jobs;
 }
 
+/* Of each of them: a power of two. */
+static inline size_t land_piece_bytes(const struct oci_land *land)
+{
+	size_t bytes = LAND_PIECE_MOST;
+
+	while (bytes > LAND_PIECE_LEAST && bytes * land_workers(land) > LAND_PIECES)
+		bytes /= 2;
+	return bytes;
+}
+
 /* What one worker has at hand. */
 struct land_hands {
 	const struct oci_land *land;
 	struct oci_digest_pool *pool; /* where workers hash together; NULL: alone */
 	struct oci_flow *flow;        /* hears of what is fetched; NULL: nobody does */
-	unsigned char *piece; /* aligned for direct writes */
-	size_t piece_bytes;   /* a power of two */
+	unsigned char *piece; /* borrowed */
+	size_t piece_bytes;
 	size_t file;          /* of the plan, whose part is open */
 	int fd, direct_fd;    /* -1: none */
 };
 
-int land_hands_init(struct land_hands *hands, const struct oci_land *land, struct oci_digest_pool *pool,
-	struct oci_error *err);
+/* The pieces of `count` workers, aligned for direct writes. */
+unsigned char *land_pieces_new(const struct oci_land *land, unsigned count, struct oci_error *err);
+void land_hands_init(struct land_hands *hands, const struct oci_land *land, struct oci_digest_pool *pool,
+	unsigned char *piece);
 void land_hands_clear(struct land_hands *hands);
 
 /* A block of a layer, being compressed piece by piece. */

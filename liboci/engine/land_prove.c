@@ -10,6 +10,7 @@
 struct proving {
 	struct oci_land *land;
 	int dir;
+	unsigned char *pieces; /* one for each worker */
 };
 
 /* By its checkpoints, where it has a layer to itself. */
@@ -71,8 +72,7 @@ static int prove_file(struct oci_worker *worker, size_t i, struct oci_error *err
 	fd = oci_fs_open_beneath(p->dir, file->file->path, O_RDONLY | O_NONBLOCK, 0, NULL);
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != file->file->size_bytes)
 		return 0;
-	if (land_hands_init(&hands, p->land, NULL, err) < 0)
-		return -1;
+	land_hands_init(&hands, p->land, NULL, p->pieces + worker->number * land_piece_bytes(p->land));
 	if (p->land->plan->layers[file->layer].indexed->file_count > 1)
 		ok = prove_digest(p, &hands, file, fd);
 	else if (prove_blocks(p, &hands, file, &ok, err) < 0)
@@ -84,7 +84,10 @@ static int prove_file(struct oci_worker *worker, size_t i, struct oci_error *err
 
 int oci_land_prove(struct oci_land *land, int dir, struct oci_error *err)
 {
-	struct proving p = {land, dir};
+	oci_autofree unsigned char *pieces = land_pieces_new(land, land->jobs, err);
+	struct proving p = {land, dir, pieces};
 
+	if (!pieces)
+		return -1;
 	return oci_workers_run(land->jobs, land->plan->file_count, prove_file, &p, land->cancel, err);
 }
