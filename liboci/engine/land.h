@@ -15,7 +15,7 @@
  *   then it is OCI_E_DIGEST.
  *
  * Nothing is written but to parts of the stage. Each worker holds 1 MiB, and
- * less where there are many, 16 MiB in all.
+ * less where there are many, 12 MiB in all.
  */
 #pragma once
 

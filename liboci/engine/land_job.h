@@ -8,7 +8,7 @@
 
 #define LAND_PIECE_MOST OCI_MIB
 #define LAND_PIECE_LEAST (128 * OCI_KIB)
-#define LAND_PIECES (16 * OCI_MIB) /* of all workers */
+#define LAND_PIECES (12 * OCI_MIB) /* of all workers */
 
 /* So many workers there are, though not all may have a transfer at first. */
 static inline unsigned land_workers(const struct oci_land *land)
