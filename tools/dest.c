@@ -181,6 +181,34 @@ char *dest_path(const struct dest_flags *flags, const char *text, struct oci_err
 	return copy;
 }
 
+/* The next component that counts, and its length; "" at the end. */
+static const char *component(const char *at, size_t *len)
+{
+	for (;;) {
+		at += strspn(at, "/");
+		*len = strcspn(at, "/");
+		if (*len != 1 || *at != '.')
+			return at;
+		at++;
+	}
+}
+
+bool dest_is_at_or_below(const char *path, const char *top)
+{
+	size_t len, top_len;
+
+	if ((*path == '/') != (*top == '/'))
+		return false;
+	for (;; path += len, top += top_len) {
+		path = component(path, &len);
+		top = component(top, &top_len);
+		if (top_len == 0)
+			return true;
+		if (len != top_len || memcmp(path, top, len) != 0)
+			return false;
+	}
+}
+
 static int make_dir(const char *path, struct oci_error *err)
 {
 	oci_autofree char *name = NULL;

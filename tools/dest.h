@@ -43,5 +43,8 @@ void dest_claim_clear(struct dest_claim *claim);
 bool dest_is_label(const char *text);
 bool dest_is_subdomain(const char *text);
 
+/* By their components: "." and empty ones count for nothing, links are not followed. */
+bool dest_is_at_or_below(const char *path, const char *top);
+
 /* Make the directories above `path` that are missing. */
 int dest_make_parents(const char *path, struct oci_error *err);

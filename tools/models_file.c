@@ -9,6 +9,7 @@
 #include "common.h"
 #include "core/reference.h"
 #include "core/yaml.h"
+#include "dest.h"
 
 #define FILE_BYTES_MAX OCI_MIB
 #define MODELS_MAX 10000
@@ -106,18 +107,11 @@ static int take_entry(size_t i, const struct oci_json *value, struct models_entr
 	return 0;
 }
 
-static bool is_at_or_below(const char *path, const char *top)
-{
-	size_t len = strlen(top);
-
-	return strncmp(path, top, len) == 0 && (path[len] == '\0' || path[len] == '/');
-}
-
 static int check_paths(const struct models_file *file, struct oci_error *err)
 {
 	for (size_t i = 0; i < file->count; i++)
 		for (size_t k = 0; k < file->count; k++)
-			if (k != i && is_at_or_below(file->items[i].path, file->items[k].path))
+			if (k != i && dest_is_at_or_below(file->items[i].path, file->items[k].path))
 				return fail_entry(i, err, "its path '%s' is that of model %zu, or below it; give each a 'path' of "
 					"its own", file->items[i].path, k + 1);
 	return 0;
@@ -165,7 +159,7 @@ int models_file_read(const char *path, struct models_file *ret, struct oci_error
 bool models_file_has(const struct models_file *file, const char *path)
 {
 	for (size_t i = 0; i < file->count; i++)
-		if (is_at_or_below(path, file->items[i].path))
+		if (dest_is_at_or_below(path, file->items[i].path))
 			return true;
 	return false;
 }

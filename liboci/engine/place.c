@@ -227,11 +227,15 @@ const char *oci_place_mode_name(enum oci_place_mode mode)
 
 int oci_place_check(const struct oci_place *place, bool adopt, struct oci_error *err)
 {
+	const char *leave = place->mode == OCI_PLACE_IN_PLACE
+		? "move them away, or use --adopt to leave them where they are"
+		: "move them away, or use --publish in-place --adopt to leave them where they are";
+
 	if (!*place->stranger || adopt)
 		return 0;
 	return oci_fail(err, OCI_E_OCCUPIED, "'%s' holds files that no pull put there, such as '%s'; %s", place->path,
 		place->stranger, place->record_count > 0
-			? "move them away, or use --publish in-place --adopt to leave them where they are"
+			? leave
 			: "use --adopt to keep those that are right and replace the others, or name another directory");
 }
 
