@@ -207,8 +207,8 @@ const struct command cmd_pull = {
 	.operands = operands,
 	.groups = groups,
 	.examples = examples,
-	.exits = COMMAND_EXITS(EXITS_CONTENT, OCI_E_SOURCE, EXITS_NETWORK, EXITS_WRITE, OCI_E_OCCUPIED,
-		OCI_E_TIMEOUT, OCI_E_PARTIAL),
+	.exits = COMMAND_EXITS(EXITS_CONTENT, OCI_E_SOURCE, EXITS_NETWORK, EXITS_WRITE, OCI_E_BUSY,
+		OCI_E_OCCUPIED, OCI_E_TIMEOUT, OCI_E_PARTIAL),
 	.flags_size = sizeof(struct pull_flags),
 	.run = run,
 };
