@@ -14,6 +14,14 @@
 
 const char *const dest_publish_modes[] = {"auto", "version", "swap", "in-place", NULL};
 
+int dest_publish_find(const char *name)
+{
+	for (int i = 0; dest_publish_modes[i]; i++)
+		if (strcmp(dest_publish_modes[i], name) == 0)
+			return i;
+	return -1;
+}
+
 const struct opt dest_opts[] = {
 	{OPT_TEXT(0, "pvc-root", struct dest_flags, pvc_root), .metavar = "DIR",
 		.help = "where claims are mounted: pvc://NAME/PATH is DIR/NAME/PATH"},

@@ -24,6 +24,7 @@ struct dest_flags {
 };
 extern const struct opt dest_opts[];
 extern const char *const dest_publish_modes[]; /* choices for an enum oci_publish */
+int dest_publish_find(const char *name);      /* its number; -1: there is no such mode */
 #define DEST_GROUP(s, f) {.title = "Destination options", .opts = dest_opts, .field = offsetof(s, f)}
 
 /* The caller's to free; NULL on failure. */

@@ -66,19 +66,6 @@ static struct result *add_result(struct many *m, const char *path, const char *r
 
 /* pulling */
 
-static int choose_publish(const struct pull_many_options *o, const char *name, enum oci_publish *ret,
-	struct oci_error *err)
-{
-	char shown[OCI_STR_ESCAPE_MAX];
-
-	for (size_t i = 0; name && o->publish_modes[i]; i++)
-		if (strcmp(o->publish_modes[i], name) == 0) {
-			*ret = (enum oci_publish)i;
-			return 0;
-		}
-	return !name ? 0 : oci_fail(err, OCI_E_USAGE, "'publish' is not '%s'", oci_str_escape(name, shown));
-}
-
 static int pin(const struct oci_reference *ref, struct result *r, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf text;
@@ -112,8 +99,9 @@ static int pull_into(const struct many *m, const struct models_entry *entry, con
 			return -1;
 		options.platform = &platform;
 	}
-	if (choose_publish(m->options, entry->publish, &options.publish, err) < 0 ||
-		oci_reference_parse(entry->ref, &ref, err) < 0 || dest_make_parents(dest, err) < 0 ||
+	if (entry->publish)
+		options.publish = (enum oci_publish)dest_publish_find(entry->publish);
+	if (oci_reference_parse(entry->ref, &ref, err) < 0 || dest_make_parents(dest, err) < 0 ||
 		oci_pull(&options, &r->report, err) < 0)
 		return -1;
 	if (pin(&ref, r, err) < 0 || pull_report_note(m->inv, &r->report, dest, err) < 0)

@@ -8,7 +8,6 @@
 struct pull_many_options {
 	const char *file;                     /* models_file.h */
 	const char *root;                     /* a directory that exists */
-	const char *const *publish_modes;     /* by their number */
 	bool prune;                           /* remove trees of pulls that the list does not name */
 	bool json;
 	const struct oci_pull_options *pull;  /* for each that says nothing else */

@@ -66,6 +66,12 @@ def test_one_that_fails_does_not_stop_the_others_and_nothing_is_removed(store):
     trees.assert_same(store / "two", store / "volume/two")
 
 
+def test_a_list_that_is_off_is_refused_before_anything_is_pulled(store):
+    listed = write_list(store, entry(store, "one"), entry(store, "two", publish="swapp"))
+    assert "model 2" in tool.fails(tool.USAGE, "pull", "-f", listed, store / "volume").err
+    assert list((store / "volume").iterdir()) == []
+
+
 def test_a_sole_failure_is_its_own(store):
     tool.fails(tool.NOT_FOUND, "pull", "-f", write_list(store, {"ref": f"oci:{store}/l:none", "path": "x"}),
                store / "volume")
