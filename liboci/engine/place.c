@@ -134,12 +134,17 @@ static bool is_known(const struct oci_place *place, const char *path)
 	return false;
 }
 
+bool oci_place_is_apart(const char *name)
+{
+	return oci_str_starts(name, ".modelcar") || strcmp(name, "lost+found") == 0 || strcmp(name, ".snapshot") == 0;
+}
+
 static int look_at(void *ctx, const char *path, const struct stat *st, struct oci_error *err)
 {
 	struct oci_place *place = ctx;
 	bool top = !strchr(path, '/');
 
-	if (top && (oci_str_starts(path, ".modelcar") || strcmp(path, "lost+found") == 0 || strcmp(path, ".snapshot") == 0))
+	if (top && oci_place_is_apart(path))
 		return 1;
 	place->entries++;
 	if (S_ISDIR(st->st_mode) || is_known(place, path) || *place->stranger)

@@ -48,6 +48,9 @@ struct oci_place {
 	const char *state_name; /* what the destination is called in its names */
 };
 
+/* A name at the top of a volume or tree that is nobody's model: our own state, "lost+found", ".snapshot". */
+bool oci_place_is_apart(const char *name);
+
 /* A directory that is to hold it must exist (OCI_E_NOT_FOUND). A link is followed. */
 int oci_place_open(const char *path, struct oci_place *ret, struct oci_error *err);
 /* Is there a whole tree of this image (by what the reference named)? By sizes and times. */

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "engine/lease.h"
+#include "engine/place.h"
 #include "engine/record.h"
 #include "engine/stage.h"
 
@@ -39,6 +40,15 @@ static int has_record(int root, const char *path, bool *ret, struct oci_error *e
 	return 0;
 }
 
+/* What lies where we may not look is of another. */
+static bool may_read(int root, const char *path)
+{
+	struct oci_error why = {0};
+	oci_autoclose int dir = oci_fs_open_dir_beneath(root, path, &why);
+
+	return dir >= 0 || why.code != OCI_E_PERM;
+}
+
 struct search {
 	int root;
 	struct oci_strings *found;
@@ -50,7 +60,9 @@ static int visit(void *ctx, const char *path, const struct stat *st, struct oci_
 	const char *slash = strrchr(path, '/');
 	bool tree;
 
-	if (!S_ISDIR(st->st_mode) || oci_str_starts(slash ? slash + 1 : path, STATE))
+	if (!S_ISDIR(st->st_mode) || oci_str_starts(slash ? slash + 1 : path, STATE) || oci_place_is_apart(path))
+		return 1;
+	if (!may_read(search->root, path))
 		return 1;
 	if (has_record(search->root, path, &tree, err) < 0)
 		return -1;

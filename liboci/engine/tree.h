@@ -5,7 +5,8 @@
  *     oci_tree_remove(root, paths.items[0], err);
  *
  * A tree is a directory with a record (engine/record.h) in it or beside it; below
- * one there are no others. What has no record is nobody's and is left alone.
+ * one there are no others. What has no record is nobody's and is left alone, as are
+ * a volume's "lost+found" and ".snapshot" and what this user may not read.
  */
 #pragma once
 

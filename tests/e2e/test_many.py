@@ -1,5 +1,7 @@
 """pull --file: many models into one volume, each with its record, and without what the list has no more."""
 import json
+import os
+import shutil
 
 import pytest
 
@@ -86,6 +88,27 @@ def test_prune_takes_trees_of_pulls_and_nothing_else(store):
     assert len(removed) == 1 and removed[0].startswith("two/sha256-")
     assert {p.name for p in (store / "volume").iterdir()} == {"one", "mine"}
     assert (store / "volume/mine/notes").read_text() == "mine"
+
+
+def test_prune_leaves_what_a_volume_holds_by_itself(store, unprivileged):
+    """lost+found of ext4, which only root may read, snapshots of NFS, a directory of another user."""
+    for parent in [*store.parents, store]:
+        if parent.stat().st_uid == os.geteuid() and len(parent.parts) > 2:
+            parent.chmod(parent.stat().st_mode | 0o055)
+    (store / "volume").chmod(0o777)
+    wanted = tool.ok("pull", "-f", write_list(store, entry(store, "one"), entry(store, "two")), store / "volume", **unprivileged)
+    assert len(wanted.out.splitlines()) == 2
+    shutil.copytree(store / "volume/one", store / "volume/.snapshot/then/one")
+    for name in ("lost+found", "private"):
+        (store / "volume" / name).mkdir(mode=0)
+    try:
+        result = tool.ok("pull", "-f", write_list(store, entry(store, "one")), "--prune", store / "volume", **unprivileged)
+    finally:
+        for name in ("lost+found", "private"):
+            (store / "volume" / name).chmod(0o700)
+    assert [line.split()[:2] for line in result.out.splitlines()] == [["unchanged", "one"], ["removed", "two"]]
+    assert {p.name for p in (store / "volume").iterdir()} == {"one", ".snapshot", "lost+found", "private"}
+    trees.assert_same(store / "one", store / "volume/.snapshot/then/one")
 
 
 def test_prune_in_a_triton_repository_takes_the_record_beside_the_model(store):
