@@ -134,16 +134,18 @@ static int pull_entry(struct many *m, const struct models_entry *entry, struct o
 static int prune_tree(struct many *m, int root, const char *path, struct oci_error *err)
 {
 	struct result *r = add_result(m, path, NULL, err);
+	char kept[OCI_STR_ESCAPE_MAX];
 
 	if (!r)
 		return -1;
 	if (is_cancelled(m))
 		return 0;
 	r->state = STATE_REMOVED;
-	if (oci_tree_remove(root, path, &r->err) < 0) {
+	if (oci_tree_remove(root, path, kept, &r->err) < 0) {
 		r->state = STATE_FAILED;
 		m->failed++;
-	}
+	} else if (*kept)
+		oci_event_warn(m->inv->observer, "%s: files that no pull put there stay, such as '%s'", path, kept);
 	return 0;
 }
 

@@ -90,6 +90,17 @@ def test_prune_takes_trees_of_pulls_and_nothing_else(store):
     assert (store / "volume/mine/notes").read_text() == "mine"
 
 
+def test_prune_leaves_a_model_that_has_moved_below_another(store):
+    """And what a user has put into a tree that goes."""
+    pull(store, write_list(store, entry(store, "one")))
+    (store / "volume/one/mine").write_text("precious")
+    result = tool.ok("pull", "-f", write_list(store, entry(store, "two", path="one/two")), "--prune", store / "volume")
+    assert [line.split()[:2] for line in result.out.splitlines()] == [["pulled", "one/two"], ["removed", "one"]]
+    assert "'mine'" in result.err
+    trees.assert_same(store / "two", store / "volume/one/two")
+    assert {p.name for p in (store / "volume/one").iterdir()} == {"two", "mine"}
+
+
 def test_prune_leaves_what_a_volume_holds_by_itself(store, unprivileged):
     """lost+found of ext4, which only root may read, snapshots of NFS, a directory of another user."""
     for parent in [*store.parents, store]:
