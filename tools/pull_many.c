@@ -237,14 +237,15 @@ int pull_many(const struct invocation *inv, const struct pull_many_options *opti
 {
 	OCI_CLEANUP(clear) struct many m = {.inv = inv, .options = options};
 	oci_autoclose int root = oci_fs_open_dir(options->root, err);
+	struct oci_error why = {0};
 
 	if (root < 0 || models_file_read(options->file, &m.file, err) < 0)
 		return -1;
 	for (size_t i = 0; i < m.file.count; i++)
 		if (pull_entry(&m, &m.file.items[i], err) < 0)
 			return -1;
-	if (options->prune && m.failed == 0 && !is_cancelled(&m) && prune(&m, err) < 0)
-		return -1;
+	if (options->prune && m.failed == 0 && !is_cancelled(&m))
+		(void)prune(&m, &why);
 	if (m.count == 1 && m.failed == 1) { /* no report says more than its line */
 		*err = m.results[0].err;
 		return -1;
@@ -253,5 +254,9 @@ int pull_many(const struct invocation *inv, const struct pull_many_options *opti
 		return -1;
 	if (!options->json)
 		print_text(&m);
+	if (why.code) {
+		*err = why;
+		return -1;
+	}
 	return verdict(&m, err);
 }
