@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "engine/remedy.h"
 
 #define SCHEME "pvc://"
 #define NAMESPACE_MAX 63 /* a DNS label */
@@ -228,7 +229,11 @@ static int make_dir(const char *path, struct oci_error *err)
 	if (dest_make_parents(path, err) < 0)
 		return -1;
 	parent = oci_fs_open_parent(path, &name, err);
-	return parent < 0 ? -1 : oci_fs_mkdirs_beneath(parent, name, 0775, err);
+	if (parent >= 0 && oci_fs_mkdirs_beneath(parent, name, 0775, err) == 0)
+		return 0;
+	oci_wrap(err, "'%s' cannot be made", path);
+	oci_fail_side(err, OCI_SIDE_DEST);
+	return oci_remedy_append(err);
 }
 
 int dest_make_parents(const char *path, struct oci_error *err)

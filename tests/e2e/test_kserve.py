@@ -102,6 +102,15 @@ def test_files_of_others_are_adopted_where_that_is_asked_for(tmp_path, pushed, m
     trees.assert_same(model, tmp_path / "m")
 
 
+def test_a_directory_that_may_not_be_made_is_named_with_the_next_step(tmp_path, pushed, unprivileged):
+    for parent in [*tmp_path.parents, tmp_path]:
+        if parent.stat().st_uid == os.geteuid() and len(parent.parts) > 2:
+            parent.chmod(parent.stat().st_mode | 0o055)
+    (tmp_path / "closed").mkdir(mode=0o555)
+    result = tool.fails(FAILED, "storage-initializer", uri(pushed), tmp_path / "closed/a/b", **unprivileged)
+    assert f"'{tmp_path}/closed/a'" in result.err and "fsGroup" in result.err
+
+
 def test_a_claim_is_a_destination(tmp_path, pushed, model):
     (tmp_path / "claims/data").mkdir(parents=True)
     initialize(uri(pushed), "pvc://data/m", "--pvc-root", tmp_path / "claims")
