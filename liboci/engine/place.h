@@ -39,6 +39,7 @@ struct oci_place {
 	bool beside;        /* its record lies beside it, or that of a change under way is to */
 	struct oci_record records[OCI_PLACE_RECORDS_MAX]; /* what is known of the files in it */
 	size_t record_count;
+	bool has_versions; /* those of OCI_PUBLISH_VERSION, under a link */
 	char stranger[OCI_STR_ESCAPE_MAX]; /* a file that no record knows; "": there is none */
 	size_t entries;     /* files, links and empty directories in it that are not state */
 

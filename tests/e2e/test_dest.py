@@ -45,6 +45,12 @@ def test_a_file_where_a_directory_is_named_is_a_wrong_use(tmp_path, command):
     assert "Not a directory" in tool.fails(tool.USAGE, command, tmp_path / "file").err
 
 
+def test_a_directory_of_versions_takes_nothing_but_versions(tmp_path, packed):
+    ref, _ = packed
+    tool.ok("pull", "--publish", "version", ref, tmp_path / "v")
+    assert "--publish version" in tool.fails(tool.NOT_OURS, "pull", ref, tmp_path / "v").err
+
+
 @pytest.mark.parametrize("locked", ["index.json", "blobs/sha256"])
 def test_a_layout_that_may_not_be_read_is_named(tmp_path, packed, unprivileged, locked):
     layout = tmp_path / "l"
