@@ -72,6 +72,8 @@ static int pull_list(const struct invocation *inv, const struct oci_pull_options
 	oci_autofree char *root = dest_path(&flags->dest, inv->operands[0], err);
 	struct pull_many_options many = {.file = flags->file,
 		.root = root,
+		.named = inv->operands[0],
+		.dest = &flags->dest,
 		.prune = flags->prune,
 		.json = flags->output.json,
 		.pull = options,

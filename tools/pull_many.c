@@ -109,16 +109,39 @@ static int pull_into(const struct many *m, const struct models_entry *entry, con
 	return triton_load(m->inv, m->options->triton, dest, &r->report, &r->endpoints, err);
 }
 
+/* In a claim no link may lead out of it, also below ROOT. */
+static char *place_of(const struct pull_many_options *o, const char *path, struct oci_error *err)
+{
+	bool claim = dest_is_claim(o->named);
+	const char *top = claim ? o->named : o->root;
+	size_t len = strlen(top);
+	oci_autofree char *joined = NULL;
+
+	while (claim && len > 0 && top[len - 1] == '/')
+		len--;
+	joined = oci_str_printf("%.*s/%s", (int)len, top, path);
+	if (joined)
+		return claim ? dest_path(o->dest, joined, err) : oci_steal(&joined);
+	oci_fail_nomem(err);
+	return NULL;
+}
+
+static int pull_checked(const struct many *m, const struct models_entry *entry, struct result *r, struct oci_error *err)
+{
+	oci_autofree char *dest = place_of(m->options, entry->path, err);
+
+	return dest ? pull_into(m, entry, dest, r, err) : -1;
+}
+
 static int pull_entry(struct many *m, const struct models_entry *entry, struct oci_error *err)
 {
 	struct result *r = add_result(m, entry->path, entry->ref, err);
-	oci_autofree char *dest = oci_str_printf("%s/%s", m->options->root, entry->path);
 
-	if (!r || !dest)
-		return oci_fail_nomem(err);
+	if (!r)
+		return -1;
 	if (is_cancelled(m))
 		return 0;
-	if (pull_into(m, entry, dest, r, &r->err) == 0) {
+	if (pull_checked(m, entry, r, &r->err) == 0) {
 		r->state = r->report.unchanged ? STATE_UNCHANGED : STATE_PULLED;
 		return 0;
 	}

@@ -137,6 +137,10 @@ def test_a_claim_is_a_root_and_a_destination(store):
     (store / "claims/models/a").mkdir(parents=True)
     tool.ok("pull", "-f", write_list(store, entry(store, "one")), "pvc://models/a", "--pvc-root", store / "claims")
     trees.assert_same(store / "one", store / "claims/models/a/one")
+    (store / "claims/models/a/out").symlink_to(store / "volume")
+    listed = write_list(store, entry(store, "one", path="out/one"))
+    tool.fails(tool.USAGE, "pull", "-f", listed, "pvc://models/a/", "--pvc-root", store / "claims")
+    assert list((store / "volume").iterdir()) == []
     tool.ok("pull", f"oci:{store}/l:two", "pvc://models/b", env={"MODELCAR_PVC_ROOT": str(store / "claims")})
     trees.assert_same(store / "two", store / "claims/models/b")
     tool.ok("verify", "pvc://models/b", "--pvc-root", store / "claims")
