@@ -72,7 +72,8 @@ static int pull_list(const struct invocation *inv, const struct oci_pull_options
 	oci_autofree char *root = dest_path(&flags->dest, inv->operands[0], err);
 	struct pull_many_options many = {.file = flags->file,
 		.root = root,
-		.publish_modes = dest_publish_modes,
+		.named = inv->operands[0],
+		.dest = &flags->dest,
 		.prune = flags->prune,
 		.json = flags->output.json,
 		.pull = options,
@@ -207,8 +208,8 @@ const struct command cmd_pull = {
 	.operands = operands,
 	.groups = groups,
 	.examples = examples,
-	.exits = COMMAND_EXITS(EXITS_CONTENT, OCI_E_SOURCE, EXITS_NETWORK, EXITS_WRITE, OCI_E_OCCUPIED,
-		OCI_E_TIMEOUT, OCI_E_PARTIAL),
+	.exits = COMMAND_EXITS(EXITS_CONTENT, OCI_E_SOURCE, EXITS_NETWORK, EXITS_WRITE, OCI_E_BUSY,
+		OCI_E_OCCUPIED, OCI_E_TIMEOUT, OCI_E_PARTIAL),
 	.flags_size = sizeof(struct pull_flags),
 	.run = run,
 };

@@ -9,11 +9,14 @@
 #include "engine/pull.h"
 #include "http/client.h"
 #include "kserve.h"
+#include "pairs.h"
 
 #define ORIGINAL "/storage-initializer/scripts/initializer-entrypoint"
 
 struct initializer_flags {
 	const char *fallback, *platform;
+	bool adopt;
+	struct dest_flags dest;
 	struct registry_flags registry;
 	struct output_flags output;
 };
@@ -43,11 +46,11 @@ static int become_fallback(const struct invocation *inv, const char *program, st
 	return -1;
 }
 
-static const char *first_foreign(const struct invocation *inv)
+static const struct pair *find_pair(const struct pairs *pairs, bool is_image)
 {
-	for (size_t i = 0; i < inv->operand_count; i += 2)
-		if (!kserve_is_image(inv->operands[i]))
-			return inv->operands[i];
+	for (size_t i = 0; i < pairs->count; i++)
+		if (pairs->items[i].is_image == is_image)
+			return &pairs->items[i];
 	return NULL;
 }
 
@@ -88,13 +91,14 @@ static void say_done(const struct invocation *inv, const char *uri, const char *
 }
 
 static int pull_reference(const struct invocation *inv, const struct kserve *kserve, const struct oci_reference *ref,
-	const char *dest, struct oci_store_options *store, struct oci_error *err)
+	const struct pair *pair, struct oci_store_options *store, struct oci_error *err)
 {
 	const struct initializer_flags *flags = inv->flags;
 	OCI_CLEANUP(oci_platform_clear) struct oci_platform platform = {0};
 	struct oci_pull_report report;
 	struct oci_pull_options options = {.from = ref,
-		.dest = dest,
+		.dest = pair->dest,
+		.adopt = flags->adopt || pair->is_outer, /* what lies below is of other pairs */
 		.filter = {&kserve->allow, &kserve->ignore},
 		.publish = OCI_PUBLISH_IN_PLACE,
 		.store = store,
@@ -113,50 +117,61 @@ static int pull_reference(const struct invocation *inv, const struct kserve *kse
 	return oci_pull(&options, &report, err);
 }
 
-static int pull_image(const struct invocation *inv, const struct kserve *kserve, const char *uri, const char *dest,
+static int pull_image(const struct invocation *inv, const struct kserve *kserve, const struct pair *pair,
 	struct oci_error *err)
 {
 	const struct initializer_flags *flags = inv->flags;
 	OCI_CLEANUP(oci_reference_clear) struct oci_reference ref = {0};
-	oci_autofree char *text = kserve_reference(uri);
+	oci_autofree char *text = kserve_reference(pair->uri);
 	struct oci_store_options store;
 	uint64_t begin_ms = oci_clock_ms();
 
 	if (!text)
 		return oci_fail_nomem(err);
-	oci_event_note(inv->observer, "Copying contents of %s to local", uri);
+	oci_event_note(inv->observer, "Copying contents of %s to local", pair->uri);
 	if (common_store_options(inv, &flags->registry, &store, err) < 0 || oci_reference_parse(text, &ref, err) < 0)
 		return -1;
 	if (flags->registry.authfiles.count == 0 && kserve->authfiles.count > 0)
 		store.authfiles = &kserve->authfiles;
 	if (!store.ca_file)
 		store.ca_file = kserve->ca_file;
-	if (pull_reference(inv, kserve, &ref, dest, &store, err) < 0)
+	if (pull_reference(inv, kserve, &ref, pair, &store, err) < 0)
 		return -1;
-	say_done(inv, uri, dest, begin_ms);
+	say_done(inv, pair->uri, pair->dest, begin_ms);
+	return 0;
+}
+
+static int pull_images(const struct invocation *inv, const struct pairs *pairs, struct oci_error *err)
+{
+	OCI_CLEANUP(kserve_clear) struct kserve kserve = {0};
+
+	if (kserve_read(inv->observer, &kserve, err) < 0)
+		return -1;
+	for (size_t i = 0; i < pairs->count; i++)
+		if (pairs->items[i].is_image && dest_make_parents(pairs->items[i].dest, err) < 0)
+			return -1;
+	for (size_t i = 0; i < pairs->count; i++)
+		if (pairs->items[i].is_image && pull_image(inv, &kserve, &pairs->items[i], err) < 0)
+			return -1;
 	return 0;
 }
 
 static int run(const struct invocation *inv, struct oci_error *err)
 {
 	const struct initializer_flags *flags = inv->flags;
-	OCI_CLEANUP(kserve_clear) struct kserve kserve = {0};
-	const char *foreign = first_foreign(inv);
+	OCI_CLEANUP(pairs_clear) struct pairs pairs = {0};
+	const struct pair *foreign;
 
 	if (inv->operand_count % 2 != 0)
 		return command_misused(inv->command, err, "sources and destinations come in pairs, and '%s' has none",
 			inv->operands[inv->operand_count - 1]);
-	if (foreign && !flags->fallback)
-		return refuse_foreign(foreign, err);
-	if (kserve_read(inv->observer, &kserve, err) < 0)
+	if (pairs_read(&flags->dest, inv->operands, inv->operand_count, &pairs, err) < 0)
 		return -1;
-	for (size_t i = 0; i < inv->operand_count; i += 2)
-		if (kserve_is_image(inv->operands[i]) && dest_make_parents(inv->operands[i + 1], err) < 0)
-			return -1;
-	for (size_t i = 0; i < inv->operand_count; i += 2)
-		if (kserve_is_image(inv->operands[i]) &&
-			pull_image(inv, &kserve, inv->operands[i], inv->operands[i + 1], err) < 0)
-			return -1;
+	foreign = find_pair(&pairs, false);
+	if (foreign && !flags->fallback)
+		return refuse_foreign(foreign->uri, err);
+	if (find_pair(&pairs, true) && pull_images(inv, &pairs, err) < 0)
+		return -1;
 	return foreign ? become_fallback(inv, flags->fallback, err) : 0;
 }
 
@@ -165,6 +180,8 @@ static const struct opt opts[] = {
 		.help = "the program that takes all sources that are no images"},
 	{OPT_TEXT(0, "platform", struct initializer_flags, platform), .metavar = "OS/ARCH",
 		.help = "which image of an index (this machine's, else ours)"},
+	{OPT_FLAG(0, "adopt", struct initializer_flags, adopt),
+		.help = "keep files of DEST that no pull put there where they are right, replace the others"},
 	{0},
 };
 
@@ -176,6 +193,7 @@ static const struct opt_operand operands[] = {
 
 static const struct opt_group groups[] = {
 	{.title = "Options", .opts = opts},
+	DEST_GROUP(struct initializer_flags, dest),
 	REGISTRY_GROUP(struct initializer_flags, registry),
 	OUTPUT_GROUP(struct initializer_flags, output),
 	{0},
@@ -193,7 +211,7 @@ const struct command cmd_storage_initializer = {
 	.summary = "fill directories as KServe's init container does",
 	.about = "What stands in for KServe's storage initializer, also when the program is called storage-initializer or "
 		 "initializer-entrypoint. Each image is pulled into its directory, in place where it exists; one that is there already and "
-		 "unchanged takes a moment. Read from the environment are KSERVE_OCI_DOCKER_CONFIG, "
+		 "unchanged takes a moment. Several may lie one below the other, but not two in one. Read from the environment are KSERVE_OCI_DOCKER_CONFIG, "
 		 "KSERVE_OCI_INSECURE_REGISTRY, CA_BUNDLE_CONFIGMAP_NAME, CA_BUNDLE_VOLUME_MOUNT_POINT, "
 		 "STORAGE_ALLOW_PATTERNS and STORAGE_IGNORE_PATTERNS.\n\nSources of other schemes go to the program that "
 		 "MODELCAR_FALLBACK names; without one they are refused. The exit status is 1 for each failure, and the "

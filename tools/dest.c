@@ -7,12 +7,21 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "engine/remedy.h"
 
 #define SCHEME "pvc://"
 #define NAMESPACE_MAX 63 /* a DNS label */
 #define NAME_MAX_BYTES 253 /* a DNS subdomain */
 
 const char *const dest_publish_modes[] = {"auto", "version", "swap", "in-place", NULL};
+
+int dest_publish_find(const char *name)
+{
+	for (int i = 0; dest_publish_modes[i]; i++)
+		if (strcmp(dest_publish_modes[i], name) == 0)
+			return i;
+	return -1;
+}
 
 const struct opt dest_opts[] = {
 	{OPT_TEXT(0, "pvc-root", struct dest_flags, pvc_root), .metavar = "DIR",
@@ -181,6 +190,34 @@ char *dest_path(const struct dest_flags *flags, const char *text, struct oci_err
 	return copy;
 }
 
+/* The next component that counts, and its length; "" at the end. */
+static const char *component(const char *at, size_t *len)
+{
+	for (;;) {
+		at += strspn(at, "/");
+		*len = strcspn(at, "/");
+		if (*len != 1 || *at != '.')
+			return at;
+		at++;
+	}
+}
+
+bool dest_is_at_or_below(const char *path, const char *top)
+{
+	size_t len, top_len;
+
+	if ((*path == '/') != (*top == '/'))
+		return false;
+	for (;; path += len, top += top_len) {
+		path = component(path, &len);
+		top = component(top, &top_len);
+		if (top_len == 0)
+			return true;
+		if (len != top_len || memcmp(path, top, len) != 0)
+			return false;
+	}
+}
+
 static int make_dir(const char *path, struct oci_error *err)
 {
 	oci_autofree char *name = NULL;
@@ -192,7 +229,11 @@ static int make_dir(const char *path, struct oci_error *err)
 	if (dest_make_parents(path, err) < 0)
 		return -1;
 	parent = oci_fs_open_parent(path, &name, err);
-	return parent < 0 ? -1 : oci_fs_mkdirs_beneath(parent, name, 0775, err);
+	if (parent >= 0 && oci_fs_mkdirs_beneath(parent, name, 0775, err) == 0)
+		return 0;
+	oci_wrap(err, "'%s' cannot be made", path);
+	oci_fail_side(err, OCI_SIDE_DEST);
+	return oci_remedy_append(err);
 }
 
 int dest_make_parents(const char *path, struct oci_error *err)

@@ -24,6 +24,7 @@ struct dest_flags {
 };
 extern const struct opt dest_opts[];
 extern const char *const dest_publish_modes[]; /* choices for an enum oci_publish */
+int dest_publish_find(const char *name);      /* its number; -1: there is no such mode */
 #define DEST_GROUP(s, f) {.title = "Destination options", .opts = dest_opts, .field = offsetof(s, f)}
 
 /* The caller's to free; NULL on failure. */
@@ -42,6 +43,9 @@ void dest_claim_clear(struct dest_claim *claim);
 /* Names of Kubernetes' objects: a DNS label (63 bytes, no dots), a DNS subdomain (253, dots). */
 bool dest_is_label(const char *text);
 bool dest_is_subdomain(const char *text);
+
+/* By their components: "." and empty ones count for nothing, links are not followed. */
+bool dest_is_at_or_below(const char *path, const char *top);
 
 /* Make the directories above `path` that are missing. */
 int dest_make_parents(const char *path, struct oci_error *err);

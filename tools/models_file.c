@@ -9,6 +9,7 @@
 #include "common.h"
 #include "core/reference.h"
 #include "core/yaml.h"
+#include "dest.h"
 
 #define FILE_BYTES_MAX OCI_MIB
 #define MODELS_MAX 10000
@@ -70,6 +71,20 @@ static int take_member(size_t i, const char *key, const struct oci_json *value, 
 		oci_str_escape(key, shown));
 }
 
+/* Before anything is pulled, and not hours later. */
+static int check_choices(size_t i, const struct models_entry *entry, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_platform_clear) struct oci_platform platform = {0};
+	char shown[OCI_STR_ESCAPE_MAX];
+
+	if (entry->publish && dest_publish_find(entry->publish) < 0)
+		return fail_entry(i, err, "'publish' is auto, version, swap or in-place, and not '%s'",
+			oci_str_escape(entry->publish, shown));
+	if (entry->platform && oci_platform_parse(entry->platform, &platform, err) < 0)
+		return oci_wrap(err, "model %zu", i + 1);
+	return 0;
+}
+
 /* What the repository is called, where no path is said. */
 static int name_after_repository(size_t i, struct models_entry *entry, struct oci_error *err)
 {
@@ -98,7 +113,7 @@ static int take_entry(size_t i, const struct oci_json *value, struct models_entr
 			return -1;
 	if (!entry->ref)
 		return fail_entry(i, err, "it has no 'ref'");
-	if (name_after_repository(i, entry, err) < 0)
+	if (check_choices(i, entry, err) < 0 || name_after_repository(i, entry, err) < 0)
 		return -1;
 	if (!oci_fs_path_ok(entry->path) || strstr(entry->path, ".modelcar"))
 		return fail_entry(i, err, "the path '%s' is not clean: names with '/' between them, without '.' and '..'",
@@ -106,18 +121,11 @@ static int take_entry(size_t i, const struct oci_json *value, struct models_entr
 	return 0;
 }
 
-static bool is_at_or_below(const char *path, const char *top)
-{
-	size_t len = strlen(top);
-
-	return strncmp(path, top, len) == 0 && (path[len] == '\0' || path[len] == '/');
-}
-
 static int check_paths(const struct models_file *file, struct oci_error *err)
 {
 	for (size_t i = 0; i < file->count; i++)
 		for (size_t k = 0; k < file->count; k++)
-			if (k != i && is_at_or_below(file->items[i].path, file->items[k].path))
+			if (k != i && dest_is_at_or_below(file->items[i].path, file->items[k].path))
 				return fail_entry(i, err, "its path '%s' is that of model %zu, or below it; give each a 'path' of "
 					"its own", file->items[i].path, k + 1);
 	return 0;
@@ -128,9 +136,14 @@ int models_file_parse(const char *text, size_t len, struct models_file *ret, str
 	OCI_CLEANUP(oci_json_cleanup) struct oci_json *doc = oci_yaml_parse(text, len, &OCI_JSON_SMALL, err);
 	OCI_CLEANUP(models_file_clear) struct models_file file = {0};
 	struct oci_json *models;
+	char shown[OCI_STR_ESCAPE_MAX];
 
 	if (!doc)
 		return -1;
+	for (void *m = oci_json_first(doc); m; m = oci_json_next(doc, m))
+		if (strcmp(oci_json_key(m), "models") != 0)
+			return oci_fail(err, OCI_E_USAGE, "'%s' is not known; there is models",
+				oci_str_escape(oci_json_key(m), shown));
 	models = oci_json_get(doc, "models");
 	if (!oci_json_is_array(models) || oci_json_count(models) == 0 || oci_json_count(models) > MODELS_MAX)
 		return oci_fail(err, OCI_E_USAGE, "it holds no list 'models' with 1 to %d entries", MODELS_MAX);
@@ -165,7 +178,7 @@ int models_file_read(const char *path, struct models_file *ret, struct oci_error
 bool models_file_has(const struct models_file *file, const char *path)
 {
 	for (size_t i = 0; i < file->count; i++)
-		if (is_at_or_below(path, file->items[i].path))
+		if (dest_is_at_or_below(path, file->items[i].path))
 			return true;
 	return false;
 }

@@ -66,19 +66,6 @@ static struct result *add_result(struct many *m, const char *path, const char *r
 
 /* pulling */
 
-static int choose_publish(const struct pull_many_options *o, const char *name, enum oci_publish *ret,
-	struct oci_error *err)
-{
-	char shown[OCI_STR_ESCAPE_MAX];
-
-	for (size_t i = 0; name && o->publish_modes[i]; i++)
-		if (strcmp(o->publish_modes[i], name) == 0) {
-			*ret = (enum oci_publish)i;
-			return 0;
-		}
-	return !name ? 0 : oci_fail(err, OCI_E_USAGE, "'publish' is not '%s'", oci_str_escape(name, shown));
-}
-
 static int pin(const struct oci_reference *ref, struct result *r, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf text;
@@ -112,8 +99,9 @@ static int pull_into(const struct many *m, const struct models_entry *entry, con
 			return -1;
 		options.platform = &platform;
 	}
-	if (choose_publish(m->options, entry->publish, &options.publish, err) < 0 ||
-		oci_reference_parse(entry->ref, &ref, err) < 0 || dest_make_parents(dest, err) < 0 ||
+	if (entry->publish)
+		options.publish = (enum oci_publish)dest_publish_find(entry->publish);
+	if (oci_reference_parse(entry->ref, &ref, err) < 0 || dest_make_parents(dest, err) < 0 ||
 		oci_pull(&options, &r->report, err) < 0)
 		return -1;
 	if (pin(&ref, r, err) < 0 || pull_report_note(m->inv, &r->report, dest, err) < 0)
@@ -121,16 +109,39 @@ static int pull_into(const struct many *m, const struct models_entry *entry, con
 	return triton_load(m->inv, m->options->triton, dest, &r->report, &r->endpoints, err);
 }
 
+/* In a claim no link may lead out of it, also below ROOT. */
+static char *place_of(const struct pull_many_options *o, const char *path, struct oci_error *err)
+{
+	bool claim = dest_is_claim(o->named);
+	const char *top = claim ? o->named : o->root;
+	size_t len = strlen(top);
+	oci_autofree char *joined = NULL;
+
+	while (claim && len > 0 && top[len - 1] == '/')
+		len--;
+	joined = oci_str_printf("%.*s/%s", (int)len, top, path);
+	if (joined)
+		return claim ? dest_path(o->dest, joined, err) : oci_steal(&joined);
+	oci_fail_nomem(err);
+	return NULL;
+}
+
+static int pull_checked(const struct many *m, const struct models_entry *entry, struct result *r, struct oci_error *err)
+{
+	oci_autofree char *dest = place_of(m->options, entry->path, err);
+
+	return dest ? pull_into(m, entry, dest, r, err) : -1;
+}
+
 static int pull_entry(struct many *m, const struct models_entry *entry, struct oci_error *err)
 {
 	struct result *r = add_result(m, entry->path, entry->ref, err);
-	oci_autofree char *dest = oci_str_printf("%s/%s", m->options->root, entry->path);
 
-	if (!r || !dest)
-		return oci_fail_nomem(err);
+	if (!r)
+		return -1;
 	if (is_cancelled(m))
 		return 0;
-	if (pull_into(m, entry, dest, r, &r->err) == 0) {
+	if (pull_checked(m, entry, r, &r->err) == 0) {
 		r->state = r->report.unchanged ? STATE_UNCHANGED : STATE_PULLED;
 		return 0;
 	}
@@ -146,16 +157,18 @@ static int pull_entry(struct many *m, const struct models_entry *entry, struct o
 static int prune_tree(struct many *m, int root, const char *path, struct oci_error *err)
 {
 	struct result *r = add_result(m, path, NULL, err);
+	char kept[OCI_STR_ESCAPE_MAX];
 
 	if (!r)
 		return -1;
 	if (is_cancelled(m))
 		return 0;
 	r->state = STATE_REMOVED;
-	if (oci_tree_remove(root, path, &r->err) < 0) {
+	if (oci_tree_remove(root, path, kept, &r->err) < 0) {
 		r->state = STATE_FAILED;
 		m->failed++;
-	}
+	} else if (*kept)
+		oci_event_warn(m->inv->observer, "%s: files that no pull put there stay, such as '%s'", path, kept);
 	return 0;
 }
 
@@ -247,14 +260,15 @@ int pull_many(const struct invocation *inv, const struct pull_many_options *opti
 {
 	OCI_CLEANUP(clear) struct many m = {.inv = inv, .options = options};
 	oci_autoclose int root = oci_fs_open_dir(options->root, err);
+	struct oci_error why = {0};
 
 	if (root < 0 || models_file_read(options->file, &m.file, err) < 0)
 		return -1;
 	for (size_t i = 0; i < m.file.count; i++)
 		if (pull_entry(&m, &m.file.items[i], err) < 0)
 			return -1;
-	if (options->prune && m.failed == 0 && !is_cancelled(&m) && prune(&m, err) < 0)
-		return -1;
+	if (options->prune && m.failed == 0 && !is_cancelled(&m))
+		(void)prune(&m, &why);
 	if (m.count == 1 && m.failed == 1) { /* no report says more than its line */
 		*err = m.results[0].err;
 		return -1;
@@ -263,5 +277,9 @@ int pull_many(const struct invocation *inv, const struct pull_many_options *opti
 		return -1;
 	if (!options->json)
 		print_text(&m);
+	if (why.code) {
+		*err = why;
+		return -1;
+	}
 	return verdict(&m, err);
 }

@@ -2,13 +2,15 @@
 #pragma once
 
 #include "common.h"
+#include "dest.h"
 #include "engine/pull.h"
 #include "triton.h"
 
 struct pull_many_options {
 	const char *file;                     /* models_file.h */
 	const char *root;                     /* a directory that exists */
-	const char *const *publish_modes;     /* by their number */
+	const char *named;                    /* as the user named it: pvc://…, too (dest.h) */
+	const struct dest_flags *dest;
 	bool prune;                           /* remove trees of pulls that the list does not name */
 	bool json;
 	const struct oci_pull_options *pull;  /* for each that says nothing else */

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/fs.h"
+#include "engine/place.h"
 
 #define PREFIX ".modelcar"
 #define BLOCK_BYTES 512 /* what st_blocks counts, whatever the file system */
@@ -33,7 +34,7 @@ static int take_entry(void *ctx, const char *name, const struct stat *st, struct
 	oci_autoclose int inner = -1;
 
 	if (!oci_str_starts(name, PREFIX)) {
-		if (strcmp(name, "lost+found") == 0 || strcmp(name, ".snapshot") == 0)
+		if (oci_place_is_apart(name))
 			return 1;
 		if (walk->found.other_count++ == 0)
 			oci_str_escape(name, walk->found.first_other);

@@ -134,13 +134,28 @@ static bool is_known(const struct oci_place *place, const char *path)
 	return false;
 }
 
+bool oci_place_is_apart(const char *name)
+{
+	return oci_str_starts(name, ".modelcar") || strcmp(name, "lost+found") == 0 || strcmp(name, ".snapshot") == 0;
+}
+
+static bool leads_to_version(int dir, const char *link)
+{
+	oci_autofree char *target = NULL;
+
+	return strcmp(link, "current") == 0 && oci_fs_read_link(dir, link, &target, NULL) == 0 &&
+		oci_str_starts(target, "sha256-");
+}
+
 static int look_at(void *ctx, const char *path, const struct stat *st, struct oci_error *err)
 {
 	struct oci_place *place = ctx;
 	bool top = !strchr(path, '/');
 
-	if (top && (oci_str_starts(path, ".modelcar") || strcmp(path, "lost+found") == 0 || strcmp(path, ".snapshot") == 0))
+	if (top && oci_place_is_apart(path))
 		return 1;
+	if (top && S_ISLNK(st->st_mode) && leads_to_version(place->dir, path))
+		place->has_versions = true;
 	place->entries++;
 	if (S_ISDIR(st->st_mode) || is_known(place, path) || *place->stranger)
 		return 0;
@@ -227,11 +242,18 @@ const char *oci_place_mode_name(enum oci_place_mode mode)
 
 int oci_place_check(const struct oci_place *place, bool adopt, struct oci_error *err)
 {
+	const char *leave = place->mode == OCI_PLACE_IN_PLACE
+		? "move them away, or use --adopt to leave them where they are"
+		: "move them away, or use --publish in-place --adopt to leave them where they are";
+
 	if (!*place->stranger || adopt)
 		return 0;
+	if (place->has_versions)
+		return oci_fail(err, OCI_E_OCCUPIED, "'%s' holds versions; use --publish version, or name another directory",
+			place->path);
 	return oci_fail(err, OCI_E_OCCUPIED, "'%s' holds files that no pull put there, such as '%s'; %s", place->path,
 		place->stranger, place->record_count > 0
-			? "move them away, or use --publish in-place --adopt to leave them where they are"
+			? leave
 			: "use --adopt to keep those that are right and replace the others, or name another directory");
 }
 

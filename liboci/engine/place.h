@@ -39,6 +39,7 @@ struct oci_place {
 	bool beside;        /* its record lies beside it, or that of a change under way is to */
 	struct oci_record records[OCI_PLACE_RECORDS_MAX]; /* what is known of the files in it */
 	size_t record_count;
+	bool has_versions; /* those of OCI_PUBLISH_VERSION, under a link */
 	char stranger[OCI_STR_ESCAPE_MAX]; /* a file that no record knows; "": there is none */
 	size_t entries;     /* files, links and empty directories in it that are not state */
 
@@ -47,6 +48,9 @@ struct oci_place {
 	int state;              /* where state lies, a directory */
 	const char *state_name; /* what the destination is called in its names */
 };
+
+/* A name at the top of a volume or tree that is nobody's model: our own state, "lost+found", ".snapshot". */
+bool oci_place_is_apart(const char *name);
 
 /* A directory that is to hold it must exist (OCI_E_NOT_FOUND). A link is followed. */
 int oci_place_open(const char *path, struct oci_place *ret, struct oci_error *err);

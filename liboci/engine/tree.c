@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "engine/lease.h"
+#include "engine/place.h"
 #include "engine/record.h"
 #include "engine/stage.h"
 
@@ -39,6 +40,15 @@ static int has_record(int root, const char *path, bool *ret, struct oci_error *e
 	return 0;
 }
 
+/* What lies where we may not look is of another. */
+static bool may_read(int root, const char *path)
+{
+	struct oci_error why = {0};
+	oci_autoclose int dir = oci_fs_open_dir_beneath(root, path, &why);
+
+	return dir >= 0 || why.code != OCI_E_PERM;
+}
+
 struct search {
 	int root;
 	struct oci_strings *found;
@@ -50,7 +60,9 @@ static int visit(void *ctx, const char *path, const struct stat *st, struct oci_
 	const char *slash = strrchr(path, '/');
 	bool tree;
 
-	if (!S_ISDIR(st->st_mode) || oci_str_starts(slash ? slash + 1 : path, STATE))
+	if (!S_ISDIR(st->st_mode) || oci_str_starts(slash ? slash + 1 : path, STATE) || oci_place_is_apart(path))
+		return 1;
+	if (!may_read(search->root, path))
 		return 1;
 	if (has_record(search->root, path, &tree, err) < 0)
 		return -1;
@@ -92,7 +104,73 @@ static void remove_empty(int root, const char *path)
 	}
 }
 
-static int remove_tree(int parent, const char *base, const char *path, struct oci_error *err)
+struct strangers {
+	const struct oci_listing *listing;
+	char *first;
+};
+
+static int find_stranger(void *ctx, const char *path, const struct stat *st, struct oci_error *err)
+{
+	struct strangers *s = ctx;
+	const char *slash = strrchr(path, '/');
+
+	if (!slash && oci_place_is_apart(path))
+		return 1;
+	if (S_ISDIR(st->st_mode) || oci_str_starts(slash ? slash + 1 : path, ".nfs") || *s->first ||
+		oci_listing_find(s->listing, path))
+		return 0;
+	oci_str_escape(path, s->first);
+	return 0;
+}
+
+static int pass(struct oci_error *err, const struct oci_error *why)
+{
+	if (err)
+		*err = *why;
+	return -1;
+}
+
+static int read_record(int parent, const char *base, int tree, struct oci_record *ret, struct oci_error *err)
+{
+	struct oci_error why = {0};
+	char beside[OCI_RECORD_BESIDE_MAX];
+
+	if (oci_record_read(tree, OCI_RECORD_NAME, ret, &why) == 0)
+		return 0;
+	return why.code == OCI_E_NOT_FOUND ? oci_record_read(parent, oci_record_beside(base, beside), ret, err)
+					   : pass(err, &why);
+}
+
+static int remove_file(int tree, const char *path, struct oci_error *err)
+{
+	struct oci_error why = {0};
+	const char *base;
+	oci_autoclose int dir = oci_fs_parent_beneath(tree, path, &base, &why);
+
+	if (dir < 0)
+		return why.code == OCI_E_NOT_FOUND ? 0 : pass(err, &why);
+	if (unlinkat(dir, base, 0) < 0 && errno != ENOENT)
+		return oci_fs_fail(err, errno, "remove", path);
+	remove_empty(tree, path);
+	return 0;
+}
+
+/* The record last: killed before, the next run finds it and goes on. */
+static int remove_listed(int parent, const char *base, int tree, const struct oci_listing *files, struct oci_error *err)
+{
+	char beside[OCI_RECORD_BESIDE_MAX];
+
+	for (size_t i = 0; i < files->count; i++)
+		if (remove_file(tree, files->files[i].path, err) < 0)
+			return -1;
+	if ((unlinkat(tree, OCI_RECORD_NAME, 0) < 0 && errno != ENOENT) ||
+		(unlinkat(parent, oci_record_beside(base, beside), 0) < 0 && errno != ENOENT))
+		return oci_fs_fail(err, errno, "remove the record of", base);
+	remove_current(parent, base);
+	return 0;
+}
+
+static int remove_whole(int parent, const char *base, const char *path, struct oci_error *err)
 {
 	char hidden[64], beside[OCI_RECORD_BESIDE_MAX];
 
@@ -111,7 +189,19 @@ static int remove_tree(int parent, const char *base, const char *path, struct oc
 	return oci_fs_remove_tree(parent, hidden, err);
 }
 
-int oci_tree_remove(int root, const char *path, struct oci_error *err)
+static int remove_tree(int parent, const char *base, const char *path, char *kept, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_record_clear) struct oci_record record = {0};
+	struct strangers strangers = {&record.listing, kept};
+	oci_autoclose int tree = oci_fs_open_dir_beneath(parent, base, err);
+
+	if (tree < 0 || read_record(parent, base, tree, &record, err) < 0 ||
+		oci_fs_walk(tree, find_stranger, &strangers, err) < 0)
+		return -1;
+	return *kept ? remove_listed(parent, base, tree, &record.listing, err) : remove_whole(parent, base, path, err);
+}
+
+int oci_tree_remove(int root, const char *path, char kept[OCI_STR_ESCAPE_MAX], struct oci_error *err)
 {
 	OCI_CLEANUP(oci_lease_cleanup) struct oci_lease *lease = NULL;
 	struct oci_lease_options options = {.cancel = NULL};
@@ -120,6 +210,7 @@ int oci_tree_remove(int root, const char *path, struct oci_error *err)
 	const char *base;
 	oci_autoclose int parent = oci_fs_parent_beneath(root, path, &base, err);
 
+	*kept = '\0';
 	if (parent < 0)
 		return -1;
 	oci_stage_dest_name(base, "lease", name);
@@ -127,7 +218,7 @@ int oci_tree_remove(int root, const char *path, struct oci_error *err)
 		return -1;
 	if (!lease)
 		return oci_fail(err, OCI_E_BUSY, "a pull is at work on it, or ended a moment ago; run again");
-	if (remove_tree(parent, base, path, err) < 0)
+	if (remove_tree(parent, base, path, kept, err) < 0)
 		return -1;
 	oci_stage_sweep(parent, base, NULL, true, false);
 	oci_lease_drop(oci_steal(&lease));

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/workers.h"
+#include "engine/place.h"
 #include "engine/record.h"
 #include "engine/scan.h"
 #include "source/resolve.h"
@@ -37,12 +38,6 @@ struct verifying {
 	struct oci_scan scan;
 	atomic_ullong bytes;
 };
-
-static bool is_ours(const char *path)
-{
-	return oci_str_starts(path, ".modelcar") || strcmp(path, "lost+found") == 0 ||
-		strcmp(path, ".snapshot") == 0;
-}
 
 static bool has_record(int dir)
 {
@@ -84,7 +79,7 @@ static int list_entry(void *ctx, const char *path, const struct stat *st, struct
 	struct verifying *v = ctx;
 	struct oci_listing_file *file;
 
-	if (!strchr(path, '/') && is_ours(path))
+	if (!strchr(path, '/') && oci_place_is_apart(path))
 		return 1;
 	if (S_ISDIR(st->st_mode))
 		return 0;

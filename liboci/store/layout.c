@@ -25,6 +25,7 @@
 struct layout {
 	struct oci_store base;
 	enum oci_store_mode mode;
+	char *path; /* for messages */
 	int root;
 	bool lists_all; /* manifests without a tag, too */
 	char *made;     /* the directory, where this process made it; NULL: it was there */
@@ -47,15 +48,28 @@ static int root_of(struct oci_store *s)
 	return ((struct layout *)s)->root;
 }
 
-static int pass(struct oci_error *err, const struct oci_error *why)
+/* Of what lies in a layout, which one it is. */
+static int fail_in(struct oci_store *s, struct oci_error *err)
+{
+	char shown[OCI_STR_ESCAPE_MAX];
+
+	return oci_wrap(err, "layout '%s'", oci_str_escape(((struct layout *)s)->path, shown));
+}
+
+static int pass(struct oci_store *s, struct oci_error *err, const struct oci_error *why)
 {
 	if (err)
 		*err = *why;
-	return -1;
+	return fail_in(s, err);
+}
+
+static int read_index(struct oci_store *s, struct oci_buf *ret, struct oci_error *err)
+{
+	return oci_layout_read_index(root_of(s), ret, err) < 0 ? fail_in(s, err) : 0;
 }
 
 /* Open what is stored under a digest: a regular file, no link. */
-static int open_blob(int root, const struct oci_digest *digest, uint64_t *size_bytes, struct oci_error *err)
+static int open_blob(struct oci_store *s, const struct oci_digest *digest, uint64_t *size_bytes, struct oci_error *err)
 {
 	oci_autoclose int fd = -1;
 	struct oci_error why = {0};
@@ -63,11 +77,11 @@ static int open_blob(int root, const struct oci_digest *digest, uint64_t *size_b
 	struct stat st;
 
 	snprintf(path, sizeof path, "%s/%s", oci_layout_blobs(digest->alg, dir), oci_digest_hex(digest, hex));
-	fd = oci_fs_open_beneath(root, path, O_RDONLY | O_NONBLOCK, 0, &why);
+	fd = oci_fs_open_beneath(root_of(s), path, O_RDONLY | O_NONBLOCK, 0, &why);
 	if (fd < 0 && why.code == OCI_E_NOT_FOUND)
 		return oci_blob_fail_missing(digest, err);
 	if (fd < 0)
-		return pass(err, &why);
+		return pass(s, err, &why);
 	if (fstat(fd, &st) < 0)
 		return oci_fail_sys(err, errno, OCI_E_IO, "stat '%s'", path);
 	if (!S_ISREG(st.st_mode))
@@ -86,7 +100,7 @@ static int check_listed(struct oci_store *s, const struct oci_descriptor *d, boo
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf index = {0};
 
-	if (oci_layout_read_index(root_of(s), &index, err) < 0)
+	if (read_index(s, &index, err) < 0)
 		return -1;
 	return oci_index_lists(&index, &d->digest, ret, err);
 }
@@ -98,9 +112,9 @@ static int layout_exists(struct oci_store *s, const struct oci_descriptor *d, bo
 	struct oci_error why = {0};
 	uint64_t size = 0;
 
-	fd = open_blob(root_of(s), &d->digest, &size, &why);
+	fd = open_blob(s, &d->digest, &size, &why);
 	if (fd < 0 && why.code != OCI_E_NOT_FOUND)
-		return pass(err, &why);
+		return pass(s, err, &why);
 	*ret = fd >= 0 && size == d->size_bytes;
 	return *ret && is_listed((struct layout *)s, d) ? check_listed(s, d, ret, err) : 0;
 }
@@ -110,7 +124,7 @@ static int layout_file(struct oci_store *s, const struct oci_descriptor *d, stru
 	oci_autoclose int fd = -1;
 	uint64_t size = 0;
 
-	fd = open_blob(root_of(s), &d->digest, &size, err);
+	fd = open_blob(s, &d->digest, &size, err);
 	return fd < 0 || oci_blob_check_size(d, size, err) < 0 ? -1 : oci_steal_fd(&fd);
 }
 
@@ -242,7 +256,7 @@ static struct oci_sink *layout_begin(struct oci_store *s, const struct oci_descr
 	sink->layout = (const struct layout *)s;
 	sink->dir = sink->fd = -1;
 	oci_tally_start(&sink->tally, want);
-	if (sink_create(sink, root_of(s), sink->tally.hash.alg, err) < 0 ||
+	if ((sink_create(sink, root_of(s), sink->tally.hash.alg, err) < 0 && fail_in(s, err) < 0) ||
 		(is_listed(sink->layout, want) && oci_descriptor_copy(&sink->listed, want, err) < 0)) {
 		sink_abort(&sink->base);
 		return NULL;
@@ -252,7 +266,7 @@ static struct oci_sink *layout_begin(struct oci_store *s, const struct oci_descr
 
 static int size_of(struct oci_store *s, const struct oci_digest *digest, uint64_t *ret, struct oci_error *err)
 {
-	oci_autoclose int fd = open_blob(root_of(s), digest, ret, err);
+	oci_autoclose int fd = open_blob(s, digest, ret, err);
 
 	return fd < 0 ? -1 : 0;
 }
@@ -262,7 +276,7 @@ static int layout_resolve(struct oci_store *s, const char *name, struct oci_desc
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf index = {0};
 
-	if (oci_layout_read_index(root_of(s), &index, err) < 0)
+	if (read_index(s, &index, err) < 0)
 		return -1;
 	return oci_index_resolve(s, &index, name, size_of, ret, err);
 }
@@ -271,7 +285,7 @@ static int layout_tags(struct oci_store *s, struct oci_strings *ret, struct oci_
 {
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf index = {0};
 
-	if (oci_layout_read_index(root_of(s), &index, err) < 0)
+	if (read_index(s, &index, err) < 0)
 		return -1;
 	return oci_index_tags(&index, ret, err);
 }
@@ -282,7 +296,7 @@ static int layout_referrers(struct oci_store *s, const struct oci_digest *subjec
 	OCI_CLEANUP(oci_buf_clear) struct oci_buf index = {0};
 
 	(void)artifact_type;
-	if (oci_layout_read_index(root_of(s), &index, err) < 0)
+	if (read_index(s, &index, err) < 0)
 		return -1;
 	return oci_index_referrers(s, &index, subject, size_of, ret, known, err);
 }
@@ -299,7 +313,7 @@ static int layout_tag(struct oci_store *s, const struct oci_descriptor *d, const
 		return oci_blob_fail_missing(&d->digest, err);
 	/* What the name leads to must not be lost where the name survives. */
 	if (oci_layout_sync_blobs(root, err) < 0 || oci_layout_change(root, d, tag, err) < 0)
-		return -1;
+		return fail_in(s, err);
 	atomic_store(&((struct layout *)s)->named, true);
 	return 0;
 }
@@ -307,7 +321,7 @@ static int layout_tag(struct oci_store *s, const struct oci_descriptor *d, const
 static int layout_untag(struct oci_store *s, const struct oci_descriptor *d, const char *tag,
 	struct oci_error *err)
 {
-	return oci_layout_change(root_of(s), NULL, tag, err);
+	return oci_layout_change(root_of(s), NULL, tag, err) < 0 ? fail_in(s, err) : 0;
 }
 
 static int layout_finish(struct oci_store *s, struct oci_error *err)
@@ -338,6 +352,7 @@ static void layout_close(struct oci_store *s)
 
 	close(l->root);
 	free(l->made);
+	free(l->path);
 	free(l);
 }
 
@@ -362,7 +377,8 @@ struct oci_store *oci_store_layout(const char *path, enum oci_store_mode mode, b
 	struct layout *l = calloc(1, sizeof *l);
 	char shown[OCI_STR_ESCAPE_MAX];
 
-	if (!l) {
+	if (!l || oci_str_set(&l->path, path, err) < 0) {
+		free(l);
 		oci_fail_nomem(err);
 		return NULL;
 	}
@@ -370,8 +386,9 @@ struct oci_store *oci_store_layout(const char *path, enum oci_store_mode mode, b
 	l->mode = mode;
 	l->root = oci_layout_open_root(path, mode, &l->made, err);
 	if (l->root < 0) {
-		free(l);
 		oci_wrap(err, "layout '%s'", oci_str_escape(path, shown));
+		free(l->path);
+		free(l);
 		return NULL;
 	}
 	l->lists_all = lists_all || faccessat(l->root, ZOT_DIR, F_OK, 0) == 0;

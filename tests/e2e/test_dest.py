@@ -45,6 +45,27 @@ def test_a_file_where_a_directory_is_named_is_a_wrong_use(tmp_path, command):
     assert "Not a directory" in tool.fails(tool.USAGE, command, tmp_path / "file").err
 
 
+def test_a_directory_of_versions_takes_nothing_but_versions(tmp_path, packed):
+    ref, _ = packed
+    tool.ok("pull", "--publish", "version", ref, tmp_path / "v")
+    assert "--publish version" in tool.fails(tool.NOT_OURS, "pull", ref, tmp_path / "v").err
+
+
+@pytest.mark.parametrize("locked", ["index.json", "blobs/sha256"])
+def test_a_layout_that_may_not_be_read_is_named(tmp_path, packed, unprivileged, locked):
+    layout = tmp_path / "l"
+    for parent in [*tmp_path.parents, tmp_path]:
+        if parent.stat().st_uid == os.geteuid() and len(parent.parts) > 2:
+            parent.chmod(parent.stat().st_mode | 0o055)
+    mode = (layout / locked).stat().st_mode
+    (layout / locked).chmod(0)
+    try:
+        result = tool.fails(tool.READ_ONLY, "inspect", f"oci:{layout}:v1", **unprivileged)
+    finally:
+        (layout / locked).chmod(mode)
+    assert str(layout) in result.err and "ermission denied" in result.err, result.err
+
+
 def test_a_directory_that_may_not_be_read_is_not_called_absent(tmp_path, packed, unprivileged):
     (tmp_path / "place/m").mkdir(mode=0)
     for parent in [*tmp_path.parents, tmp_path, tmp_path / "place"]:

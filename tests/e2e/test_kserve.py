@@ -1,6 +1,7 @@
 """storage-initializer: KServe's contract, as its webhook runs it."""
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -75,6 +76,49 @@ def test_several_pairs_and_directories_that_are_not_there(tmp_path, pushed, mode
     trees.assert_same(model, tmp_path / "a/c/d")
 
 
+def test_two_images_do_not_fill_one_directory(tmp_path, pushed):
+    """The second would silently take the place of the first."""
+    result = tool.fails(FAILED, "storage-initializer", uri(pushed), tmp_path / "m", uri(pushed), f"{tmp_path}/m/")
+    assert f"{tmp_path}/m" in result.err and not (tmp_path / "m").exists()
+
+
+def test_a_directory_below_another_is_left_alone(tmp_path, pushed, own_model, model, repo):
+    """A base model with adapters in it, in whatever order, and again when the base has changed."""
+    outer, inner = tmp_path / "m", tmp_path / "m/lora"
+    initialize(uri(pushed), inner, uri(pushed), outer)
+    (own_model / "config.json").write_text('{"model_type": "llama", "changed": true}')
+    tool.ok("pack", own_model, f"{repo}:v2")
+    initialize(uri(pushed), inner, uri(f"{repo}:v2"), outer)
+    trees.assert_same(model, inner)
+    assert (outer / "config.json").read_bytes() == (own_model / "config.json").read_bytes()
+
+
+def test_files_of_others_are_adopted_where_that_is_asked_for(tmp_path, pushed, model):
+    """A volume that KServe's own initializer has filled."""
+    shutil.copytree(model, tmp_path / "m")
+    (tmp_path / "m/config.json").write_text("half")
+    assert "--adopt" in tool.fails(FAILED, "storage-initializer", uri(pushed), tmp_path / "m").err
+    initialize(uri(pushed), tmp_path / "m", env={"MODELCAR_ADOPT": "true"})
+    trees.assert_same(model, tmp_path / "m")
+
+
+def test_a_directory_that_may_not_be_made_is_named_with_the_next_step(tmp_path, pushed, unprivileged):
+    for parent in [*tmp_path.parents, tmp_path]:
+        if parent.stat().st_uid == os.geteuid() and len(parent.parts) > 2:
+            parent.chmod(parent.stat().st_mode | 0o055)
+    (tmp_path / "closed").mkdir(mode=0o555)
+    result = tool.fails(FAILED, "storage-initializer", uri(pushed), tmp_path / "closed/a/b", **unprivileged)
+    assert f"'{tmp_path}/closed/a'" in result.err and "fsGroup" in result.err
+
+
+def test_a_claim_is_a_destination(tmp_path, pushed, model):
+    (tmp_path / "claims/data").mkdir(parents=True)
+    initialize(uri(pushed), "pvc://data/m", "--pvc-root", tmp_path / "claims")
+    trees.assert_same(model, tmp_path / "claims/data/m")
+    tool.fails(FAILED, "storage-initializer", uri(pushed), "pvc://data/m", cwd=tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"claims"}
+
+
 @pytest.mark.parametrize("args", [[], ["oci://r.example/m"], ["oci://r.example/m", "x", "oci://r.example/n"]])
 def test_words_that_are_off_are_exit_1(args):
     tool.fails(FAILED, "storage-initializer", *args)
@@ -113,6 +157,12 @@ def test_other_schemes_go_to_the_original_where_it_is(tmp_path, pushed, model):
     assert (tmp_path / "seen").read_text().splitlines() == ["s3://bucket/a", "/x", "hf://b/c", "/y"]
     trees.assert_same(model, tmp_path / "out")
     tool.fails(FAILED, "storage-initializer", "s3://bucket/a", "/x", env={"MODELCAR_FALLBACK": str(tmp_path / "none")})
+
+
+def test_encrypted_models_are_the_original_s_where_it_takes_all(tmp_path, pushed):
+    env = {"MODELCAR_FALLBACK": "/bin/echo", "CONFIDENTIAL_RESOURCE_ID": "default/key/1"}
+    assert initialize("s3://bucket/a", "/x", env=env).line == "s3://bucket/a /x"
+    tool.fails(FAILED, "storage-initializer", uri(pushed), tmp_path / "m", env=env)
 
 
 @pytest.mark.parametrize("env,kept", [

@@ -215,6 +215,16 @@ def test_every_exit_code_is_in_the_troubleshooting_table():
     assert len(codes) > 20 and codes <= set(re.findall(r"^\| (\d+)", table, re.M))
 
 
+def test_lists_of_all_exit_codes_are_whole():
+    """That of the specification, of the README and of the manual are one."""
+    spec = set(re.findall(r"^\| (\d+\S*) \|", (tool.ROOT / "spec/exit-codes.md").read_text(), re.M))
+    section = (tool.ROOT / "README.md").read_text().split("## Exit codes")[1].split("\n## ")[0]
+    readme = set(re.findall(r"(?:^|· |·\n)(\d\S*) ", section, re.M))
+    manual = tool.ok("help", "--man").out.split(".SH EXIT STATUS")[1]
+    assert readme == spec == set(re.findall(r"^\\fB(\S+)\\fR$", manual, re.M))
+    assert "\n  33 " in tool.ok("pull", "--help").out  # a takeover ends so
+
+
 def seconds(text: str) -> float:
     number, unit = re.match(r"([\d.]+) (s|min|h)\b", text).groups()
     return float(number) * {"s": 1, "min": 60, "h": 3600}[unit]

@@ -1,5 +1,7 @@
 """pull --file: many models into one volume, each with its record, and without what the list has no more."""
 import json
+import os
+import shutil
 
 import pytest
 
@@ -66,6 +68,12 @@ def test_one_that_fails_does_not_stop_the_others_and_nothing_is_removed(store):
     trees.assert_same(store / "two", store / "volume/two")
 
 
+def test_a_list_that_is_off_is_refused_before_anything_is_pulled(store):
+    listed = write_list(store, entry(store, "one"), entry(store, "two", publish="swapp"))
+    assert "model 2" in tool.fails(tool.USAGE, "pull", "-f", listed, store / "volume").err
+    assert list((store / "volume").iterdir()) == []
+
+
 def test_a_sole_failure_is_its_own(store):
     tool.fails(tool.NOT_FOUND, "pull", "-f", write_list(store, {"ref": f"oci:{store}/l:none", "path": "x"}),
                store / "volume")
@@ -80,6 +88,38 @@ def test_prune_takes_trees_of_pulls_and_nothing_else(store):
     assert len(removed) == 1 and removed[0].startswith("two/sha256-")
     assert {p.name for p in (store / "volume").iterdir()} == {"one", "mine"}
     assert (store / "volume/mine/notes").read_text() == "mine"
+
+
+def test_prune_leaves_a_model_that_has_moved_below_another(store):
+    """And what a user has put into a tree that goes."""
+    pull(store, write_list(store, entry(store, "one")))
+    (store / "volume/one/mine").write_text("precious")
+    result = tool.ok("pull", "-f", write_list(store, entry(store, "two", path="one/two")), "--prune", store / "volume")
+    assert [line.split()[:2] for line in result.out.splitlines()] == [["pulled", "one/two"], ["removed", "one"]]
+    assert "'mine'" in result.err
+    trees.assert_same(store / "two", store / "volume/one/two")
+    assert {p.name for p in (store / "volume/one").iterdir()} == {"two", "mine"}
+
+
+def test_prune_leaves_what_a_volume_holds_by_itself(store, unprivileged):
+    """lost+found of ext4, which only root may read, snapshots of NFS, a directory of another user."""
+    for parent in [*store.parents, store]:
+        if parent.stat().st_uid == os.geteuid() and len(parent.parts) > 2:
+            parent.chmod(parent.stat().st_mode | 0o055)
+    (store / "volume").chmod(0o777)
+    wanted = tool.ok("pull", "-f", write_list(store, entry(store, "one"), entry(store, "two")), store / "volume", **unprivileged)
+    assert len(wanted.out.splitlines()) == 2
+    shutil.copytree(store / "volume/one", store / "volume/.snapshot/then/one")
+    for name in ("lost+found", "private"):
+        (store / "volume" / name).mkdir(mode=0)
+    try:
+        result = tool.ok("pull", "-f", write_list(store, entry(store, "one")), "--prune", store / "volume", **unprivileged)
+    finally:
+        for name in ("lost+found", "private"):
+            (store / "volume" / name).chmod(0o700)
+    assert [line.split()[:2] for line in result.out.splitlines()] == [["unchanged", "one"], ["removed", "two"]]
+    assert {p.name for p in (store / "volume").iterdir()} == {"one", ".snapshot", "lost+found", "private"}
+    trees.assert_same(store / "one", store / "volume/.snapshot/then/one")
 
 
 def test_prune_in_a_triton_repository_takes_the_record_beside_the_model(store):
@@ -97,6 +137,10 @@ def test_a_claim_is_a_root_and_a_destination(store):
     (store / "claims/models/a").mkdir(parents=True)
     tool.ok("pull", "-f", write_list(store, entry(store, "one")), "pvc://models/a", "--pvc-root", store / "claims")
     trees.assert_same(store / "one", store / "claims/models/a/one")
+    (store / "claims/models/a/out").symlink_to(store / "volume")
+    listed = write_list(store, entry(store, "one", path="out/one"))
+    tool.fails(tool.USAGE, "pull", "-f", listed, "pvc://models/a/", "--pvc-root", store / "claims")
+    assert list((store / "volume").iterdir()) == []
     tool.ok("pull", f"oci:{store}/l:two", "pvc://models/b", env={"MODELCAR_PVC_ROOT": str(store / "claims")})
     trees.assert_same(store / "two", store / "claims/models/b")
     tool.ok("verify", "pvc://models/b", "--pvc-root", store / "claims")

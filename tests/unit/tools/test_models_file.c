@@ -51,7 +51,9 @@ static void what_is_not_a_list_of_models_is_refused(void **state)
 		"models: [{ref: 'r.example/m', path: .modelcar.x}]", "models: [{ref: 'r.example/m', paht: a}]",
 		"models: [{ref: 'oci:store:v1'}]", "models: [{ref: 'r.example/m', path: [a]}]",
 		"models: [{ref: 'r.example/m', include: {a: b}}]", "models: ['r.example/a/m', 'r.example/b/m']",
-		"models: [{ref: 'r.example/m', path: a}, {ref: 'r.example/m', path: a/b}]", "models: ['NOT A REF']"};
+		"models: [{ref: 'r.example/m', path: a}, {ref: 'r.example/m', path: a/b}]", "models: ['NOT A REF']",
+		"{models: ['r.example/m'], prune: yes}", "models: [{ref: 'r.example/m', publish: swapp}]",
+		"models: [{ref: 'r.example/m', platform: linux}]"};
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		OCI_CLEANUP(models_file_clear) struct models_file file = {0};
