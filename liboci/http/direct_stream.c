@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/sendfile.h>
 
 #include "base/clock.h"
@@ -97,23 +96,15 @@ static void end_gathering(struct oci_http_exchange *x)
 	x->done = len == 0;
 }
 
-static bool has_last_chunk(const struct oci_http_head *head)
-{
-	static const char last[] = "0\r\n\r\n";
-	size_t len = sizeof last - 1;
-
-	return head->framing == OCI_BODY_CHUNKED && head->len - head->end >= len &&
-		memcmp(head->text + head->len - len, last, len) == 0;
-}
-
 /* Answers to streams are small: they are gathered behind their head. */
 int oci_http_direct_gather(struct oci_http_exchange *x, struct oci_error *err)
 {
 	struct oci_http_head *head = &x->head;
 	size_t got = 0;
+	bool ends = head->framing == OCI_BODY_CHUNKED && oci_http_chunks_end(head->text + head->end, head->len - head->end);
 	CURLcode code;
 
-	if (has_last_chunk(head) || head->len == OCI_HTTP_HEAD_MAX) {
+	if (ends || head->len == OCI_HTTP_HEAD_MAX) {
 		end_gathering(x);
 		return 0;
 	}
