@@ -81,7 +81,7 @@ static ssize_t pour_file(struct put *p, struct oci_http_upload *up, struct oci_e
 	size_t n = left < FILE_BYTES ? (size_t)left : FILE_BYTES;
 
 	if (oci_http_upload_file(up, p->source.file, p->source.position, n, err) < 0)
-		return err && err->code == OCI_E_IO ? oci_fail_side(err, OCI_SIDE_SOURCE) : -1;
+		return -1;
 	oci_upload_source_sent(&p->source, n);
 	return p->source.position == p->want->size_bytes && prove(p, err) < 0 ? -1 : (ssize_t)n;
 }

@@ -1,10 +1,13 @@
 """Blobs of a layout are sent from their files: whole, resumed, and never taken for what they are not."""
+import errno
 import os
 import random
 import shutil
+import signal
 
 import pytest
 
+import crashes
 import models
 import tool
 from copies import assert_whole
@@ -60,4 +63,43 @@ def test_a_file_cut_short_at_the_source_is_named(tmp_path, weights, start):
     largest = max((tmp_path / "layout/blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
     os.truncate(largest, largest.stat().st_size - 1)
     assert largest.name in tool.fails(tool.MISMATCH, "cp", f"oci:{tmp_path}/layout:v1", server.ref("b/n:v1")).err
+    assert not server.has("b/n", "v1")
+
+
+@pytest.mark.parametrize("act,times", [(errno.EINVAL, 0), (errno.ENOSYS, 0), (errno.ETIMEDOUT, 1), (errno.ENOTCONN, 1),
+                                       (errno.EIO, 1), ("short", 0)])
+def test_where_the_system_does_not_send_a_file_it_goes_another_way(tmp_path, weights, start, act, times):
+    """A file system that does not know how, and connections that end in all the ways that they can."""
+    server = start(Distribution, "to")
+    ran = crashes.run("cp", f"oci:{weights}:v1", server.ref("b/n:v1"), "--retry-for", "30s", root=tmp_path,
+                      act=str(act), at=2, kinds="sendfile", times=times)
+    assert ran.result.code == tool.OK, str(ran.result)
+    assert len(ran.calls) > 2
+    assert_whole(server, "b/n", weights)
+
+
+def cut_short(path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def change(path) -> None:
+    models.flip(path, path.stat().st_size - 1)
+
+
+@pytest.mark.parametrize("act", [cut_short, change])
+def test_a_file_that_changes_while_it_is_sent_is_named(tmp_path, weights, start, act):
+    server = start(DockerRegistry, "to")
+    shutil.copytree(weights, tmp_path / "layout")
+    largest = max((tmp_path / "layout/blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+    push = crashes.start("cp", f"oci:{tmp_path}/layout:v1", server.ref("b/n:v1"), root=tmp_path, act="stop-before", at=3,
+                         kinds="sendfile")
+    try:
+        assert crashes.stands(push)
+        act(largest)
+        push.send_signal(signal.SIGCONT)
+        _, err = push.communicate(timeout=120)
+    finally:
+        push.kill()
+        push.wait()
+    assert push.returncode == tool.MISMATCH and largest.name in err, err
     assert not server.has("b/n", "v1")
