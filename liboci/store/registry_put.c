@@ -142,6 +142,8 @@ static int advance_to(struct put *p, const struct oci_http_response *answer, str
 
 	if (answer->range && oci_session_parse_range(answer->range, &have) && have > end)
 		return oci_fail(err, OCI_E_FORMAT, "the registry has more of the blob than was sent");
+	if (have <= p->accepted_bytes)
+		return oci_fail(err, OCI_E_NETWORK, "the registry keeps nothing of what it takes");
 	p->accepted_bytes = have;
 	p->failures = p->refusals = 0;
 	if (oci_session_move(&p->session, answer->location, err) < 0)

@@ -11,7 +11,7 @@ from email.utils import formatdate
 from backends import PASSWORD, TOKEN, Answer
 from fault import Exchange
 from fault_acts import (Act, alone, behind, big_manifest, changed, close_after, close_cleanly, cut, drop, elsewhere,
-                        encoded, encoded_anyway, endless_error, flip, forget_tokens, gone_after_commit, header,
+                        encoded, encoded_anyway, endless_error, flip, forget_tokens, forgetful, gone_after_commit, header,
                         is_read, late_after_commit, location, lost_session, mounted_nothing, multipart, no_keep_alive,
                         not_mounted, only_login, other_range, redirect, redirect_chain, repoint, stall_first,
                         stall_within, status, steps, trickle, whole, wide_head, without_blob)
@@ -158,7 +158,7 @@ LOGINS = [
 ]
 
 UPLOADS = [
-    at("chunk", "half kept", behind),
+    at("chunk", "half kept", behind), at("chunk", "nothing kept", forgetful, NETWORK, ALWAYS),
     at("chunk", "session lost", lost_session), at("commit", "session lost", lost_session),
     at("commit", "stored, answer lost", gone_after_commit), at("chunk", "413 once", status(413)),
     at("name", "413 always", status(413), UNSUPPORTED, ALWAYS),
