@@ -470,8 +470,8 @@ int oci_registry_put(struct oci_store *s, const struct oci_descriptor *d, const 
 	oci_chunk_init(&p.chunk, &r->chunk_ceiling);
 	if (oci_upload_source_init(&p.source, content, d, observer, err) < 0)
 		return -1;
-	/* A registry compares what it got with its digest; over TLS it is read here anyway. */
-	bool as_file = content->file && !p.whole && oci_str_starts(oci_http_origin(r->http), "http://");
+	/* A registry compares what it got with its digest; what is read here anyway is hashed here, too. */
+	bool as_file = content->file && !p.whole && oci_http_takes_files(r->http);
 	if (as_file && oci_upload_source_take_file(&p.source, err) < 0)
 		return -1;
 	const struct oci_digest *name = d->digest.alg ? &d->digest : content->identity;

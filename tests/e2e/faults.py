@@ -11,10 +11,10 @@ from email.utils import formatdate
 from backends import PASSWORD, TOKEN, Answer
 from fault import Exchange
 from fault_acts import (Act, alone, behind, big_manifest, changed, close_after, close_cleanly, cut, drop, elsewhere,
-                        encoded, encoded_anyway, endless_error, flip, forget_tokens, forgetful, gone_after_commit, header,
-                        is_read, late_after_commit, location, lost_session, mounted_nothing, multipart, no_keep_alive,
-                        not_mounted, only_login, other_range, redirect, redirect_chain, repoint, stall_first,
-                        stall_within, status, steps, trickle, whole, wide_head, without_blob)
+                        encoded, encoded_anyway, endless_error, flip, forget_tokens, forgetful, gone_after_commit,
+                        header, is_read, late_after_commit, location, lost_session, mounted_nothing, multipart,
+                        no_keep_alive, not_mounted, only_login, other_range, redirect, redirect_chain, repoint,
+                        stall_first, stall_within, status, steps, trickle, whole, wide_head, without_blob)
 from fault_frames import (asked_and_refused, chunked, content_too_soon, longer, no_expectations, of_yesterday,
                           open_ended, refused_within, shorter, talkative, with_trailers)
 

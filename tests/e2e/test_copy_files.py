@@ -10,8 +10,10 @@ import pytest
 import crashes
 import models
 import tool
+from backends import Memory
 from copies import assert_whole
 from cutter import Cutter, at_random
+from fault import Server
 from servers import Authority, Distribution, DockerRegistry
 
 MIB = 2**20
@@ -83,7 +85,7 @@ def cut_short(path) -> None:
 
 
 def change(path) -> None:
-    models.flip(path, path.stat().st_size - 1)
+    models.flip(path, path.stat().st_size * 3 // 4)
 
 
 @pytest.mark.parametrize("act", [cut_short, change])
@@ -103,3 +105,31 @@ def test_a_file_that_changes_while_it_is_sent_is_named(tmp_path, weights, start,
         push.wait()
     assert push.returncode == tool.MISMATCH and largest.name in err, err
     assert not server.has("b/n", "v1")
+
+
+def spoil(weights, root):
+    """A copy of the layout in which one large blob is not what its name says."""
+    shutil.copytree(weights, root)
+    largest = max((root / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+    change(largest)
+    return f"oci:{root}:v1", largest.name
+
+
+def test_what_a_registry_that_compares_nothing_took_is_found_by_each_pull(tmp_path, weights):
+    """The one case in which a push does not know: the bytes went from the file, and nobody looked."""
+    source, name = spoil(weights, tmp_path / "layout")
+    with Server(Memory()) as server:
+        server.backend.compares = False
+        tool.ok("cp", source, f"{server.host}/b/n:v1")
+        assert name in tool.fails(tool.MISMATCH, "pull", f"{server.host}/b/n:v1", tmp_path / "out").err
+
+
+def test_what_passes_through_our_hands_anyway_is_hashed(tmp_path, weights):
+    """On the way to a proxy, for one."""
+    source, name = spoil(weights, tmp_path / "layout")
+    with Server(Memory()) as server:
+        server.backend.compares = False
+        result = tool.fails(tool.MISMATCH, "cp", source, "registry.invalid/b/n:v1", "--plain-http",
+                            env={"HTTP_PROXY": f"http://{server.host}"})
+        assert name in result.err
+        assert f"sha256:{name}" not in server.backend.blobs
