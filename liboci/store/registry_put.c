@@ -19,7 +19,7 @@
 #define GRACE_MS 10000       /* for the request under way when the cancel flag rises */
 #define REFUSALS_MAX 3       /* that may be an accident */
 #define SLOW_MS 10000        /* a request that failed after so long may have been too much at once */
-#define FILE_BYTES (4 * OCI_MIB) /* of a file, before it is looked whether all is in vain */
+#define FILE_BYTES OCI_MIB /* of a file, before it is looked whether all is in vain */
 #define SLICE_MS 200         /* of a wait: how soon it is seen that nobody wants the blob any more */
 
 struct put {
