@@ -10,7 +10,9 @@
 
 void oci_flow_init(struct oci_flow *flow, unsigned least, unsigned most)
 {
-	*flow = (struct oci_flow){.limit = least, .most = most > least ? most : least, .settled = most <= least};
+	*flow = (struct oci_flow){
+		.limit = least, .before = least, .most = most > least ? most : least, .settled = most <= least,
+	};
 	pthread_mutex_init(&flow->lock, NULL);
 	oci_clock_cond_init(&flow->changed);
 }
@@ -75,13 +77,19 @@ static void judge(struct oci_flow *flow, uint64_t rate)
 		set_limit(flow, flow->limit * GROWTH);
 }
 
+/* Clocks are read before the lock is had, so `now_ms` may be behind what another thread left here. */
+static bool is_over(uint64_t since_ms, uint64_t now_ms)
+{
+	return now_ms > since_ms && now_ms - since_ms >= OCI_FLOW_WINDOW_MS;
+}
+
 void oci_flow_moved(struct oci_flow *flow, uint64_t bytes, uint64_t now_ms)
 {
 	pthread_mutex_lock(&flow->lock);
 	if (flow->begun_ms == 0)
 		flow->begun_ms = now_ms;
 	flow->bytes += bytes;
-	if (!flow->settled && now_ms - flow->begun_ms >= OCI_FLOW_WINDOW_MS) {
+	if (!flow->settled && is_over(flow->begun_ms, now_ms)) {
 		judge(flow, flow->bytes * OCI_FLOW_WINDOW_MS / (now_ms - flow->begun_ms));
 		flow->begun_ms = now_ms;
 		flow->bytes = 0;
@@ -92,7 +100,7 @@ void oci_flow_moved(struct oci_flow *flow, uint64_t bytes, uint64_t now_ms)
 void oci_flow_failed(struct oci_flow *flow, unsigned count, uint64_t now_ms)
 {
 	pthread_mutex_lock(&flow->lock);
-	if (now_ms - flow->looked_ms >= OCI_FLOW_WINDOW_MS) {
+	if (is_over(flow->looked_ms, now_ms) && count >= flow->failures) {
 		unsigned fresh = count - flow->failures;
 
 		flow->looked_ms = now_ms;

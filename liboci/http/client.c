@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "http/exchange.h"
 #include "http/outage.h"
+#include "http/proxy.h"
 #include "http/retry.h"
 #include "http/tls.h"
 #include "http/warning.h"
@@ -137,6 +138,13 @@ const char *oci_http_origin(const struct oci_http *http)
 const struct oci_url *oci_http_home(const struct oci_http *http)
 {
 	return atomic_load(&http->is_secure) ? &http->secure : &http->origin;
+}
+
+bool oci_http_takes_files(const struct oci_http *http)
+{
+	const struct oci_url *home = oci_http_home(http);
+
+	return !home->tls && !atomic_load(&http->odd) && !oci_proxy_for(home);
 }
 
 uint64_t oci_http_answer_ms(const struct oci_http *http)

@@ -78,6 +78,8 @@ struct oci_http *oci_http_new(const struct oci_http_options *options, struct oci
 void oci_http_free(struct oci_http *http);
 /* "https://host:port", without a slash at its end. */
 const char *oci_http_origin(const struct oci_http *http);
+/* As far as is known, can it be sent bytes of a file that are not read here? (upload.h) */
+bool oci_http_takes_files(const struct oci_http *http);
 /* How long the first byte of an answer may take. */
 uint64_t oci_http_answer_ms(const struct oci_http *http);
 /* Downloads that failed before a byte came, and were or will be tried again. */

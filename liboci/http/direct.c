@@ -198,9 +198,11 @@ static int leave_to_library(struct oci_http_exchange *x, struct oci_error *err)
 }
 
 /* RFC 9110 10.1.1: once more without the question whether the stream is wanted. */
-static bool knows_no_expect(const struct oci_http_exchange *x)
+static int drop_expect(struct oci_http_exchange *x, struct oci_error *err)
 {
-	return x->head.status == 417 && x->expects && !x->wanted;
+	atomic_store(&x->http->no_expect, true);
+	return x->wanted ? oci_http_fail(x->request, err, OCI_E_NETWORK, "the server refuses to be asked first") :
+		begin_again(x, err);
 }
 
 static void begin_body(struct oci_http_exchange *x)
@@ -219,27 +221,25 @@ static int hear_interim(struct oci_http_exchange *x, struct oci_error *err)
 	if (x->interim_bytes > OCI_HTTP_HEADERS_MAX)
 		return oci_http_fail(x->request, err, OCI_E_FORMAT, "headers over 256 KiB");
 	oci_http_head_drop(&x->head);
-	x->head_begun = false;
 	if (x->stream_bytes && !x->wanted)
 		begin_stream(x);
 	return 0;
 }
 
-/* What is there of the head. */
+/* What is there of the head; behind an interim answer, the next may be there, too. */
 static int hear(struct oci_http_exchange *x, struct oci_error *err)
 {
-	enum oci_http_head_state state = x->head.len > 0 ? oci_http_head_parse(&x->head) : OCI_HEAD_PART;
+	enum oci_http_head_state state;
 
+	while ((state = oci_http_head_parse(&x->head)) == OCI_HEAD_INTERIM)
+		if (hear_interim(x, err) < 0)
+			return -1;
 	x->header_bytes = x->interim_bytes + x->head.len;
-	if (state == OCI_HEAD_INTERIM)
-		return hear_interim(x, err);
 	x->head_begun = x->head.len > 0;
 	if (state == OCI_HEAD_ODD || (state == OCI_HEAD_WHOLE && x->head.framing != OCI_BODY_SIZED && !x->stream_bytes))
 		return leave_to_library(x, err);
-	if (state == OCI_HEAD_WHOLE && knows_no_expect(x)) {
-		atomic_store(&x->http->no_expect, true);
-		return begin_again(x, err);
-	}
+	if (state == OCI_HEAD_WHOLE && x->head.status == 417 && x->expects)
+		return drop_expect(x, err);
 	if (state == OCI_HEAD_WHOLE)
 		begin_body(x);
 	return 0;
@@ -261,15 +261,11 @@ int oci_http_direct_listen(struct oci_http_exchange *x, struct oci_error *err)
 
 static int listen_step(struct oci_http_exchange *x, struct oci_error *err)
 {
-	size_t before = x->head.len;
+	size_t before = x->header_bytes;
 
-	if (before > 0 && hear(x, err) < 0) /* what came behind an interim answer */
-		return -1;
-	if (x->phase != OCI_DIRECT_LISTENS)
-		return 0;
 	if (oci_http_direct_listen(x, err) < 0)
 		return -1;
-	if (x->phase != OCI_DIRECT_LISTENS || x->head.len > before)
+	if (x->phase != OCI_DIRECT_LISTENS || x->header_bytes > before)
 		return 0;
 	if (x->stream_bytes && !x->wanted && oci_clock_ms() - x->asked_ms >= WANTED_AFTER_MS) {
 		begin_stream(x);

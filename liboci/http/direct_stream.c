@@ -2,14 +2,16 @@
 #include "http/direct.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/sendfile.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
 #define TLS_PIECE (64 * OCI_KIB)   /* goes as a whole or not at all: its progress would not be seen */
 #define FILE_PIECE OCI_MIB
+#define COPIED_PIECE (64 * OCI_KIB)
 #define RATED_PIECE (16 * OCI_KIB) /* where the rate is limited */
 
 static size_t piece_size(const struct oci_http_exchange *x)
@@ -21,22 +23,61 @@ static size_t piece_size(const struct oci_http_exchange *x)
 	return x->out_len < max ? x->out_len : max;
 }
 
+static CURLcode fail_reading(struct oci_http_file *file, ssize_t n)
+{
+	file->failed = n < 0 ? errno : ENODATA;
+	return CURLE_READ_ERROR;
+}
+
+/* sendfile() does not say which side failed, nor does every file system know it. */
+static CURLcode look_into(struct oci_http_file *file, int sys)
+{
+	unsigned char byte;
+	ssize_t n = pread(file->fd, &byte, 1, (off_t)file->offset);
+
+	if (n <= 0)
+		return fail_reading(file, n);
+	file->copies = sys == EINVAL || sys == ENOSYS || sys == EOPNOTSUPP;
+	return file->copies ? CURLE_AGAIN : CURLE_SEND_ERROR;
+}
+
+static CURLcode send_copy(struct oci_http_exchange *x, size_t size, size_t *sent)
+{
+	struct oci_http_file *file = x->out_file;
+	unsigned char piece[COPIED_PIECE];
+	ssize_t n = pread(file->fd, piece, size < sizeof piece ? size : sizeof piece, (off_t)file->offset);
+
+	return n <= 0 ? fail_reading(file, n) : curl_easy_send(x->link->easy, piece, (size_t)n, sent);
+}
+
 static CURLcode send_from_file(struct oci_http_exchange *x, size_t size, size_t *sent)
 {
-	off_t offset = (off_t)x->out_file->offset;
-	ssize_t n = sendfile(x->link->socket, x->out_file->fd, &offset, size);
+	struct oci_http_file *file = x->out_file;
+	off_t offset = (off_t)file->offset;
+	CURLcode code = CURLE_OK;
+	ssize_t n;
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return CURLE_AGAIN;
-	if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
-		return CURLE_SEND_ERROR;
-	if (n <= 0) {
-		x->out_file->failed = n < 0 ? errno : ENODATA;
-		return CURLE_READ_ERROR;
+	if (file->copies) {
+		code = send_copy(x, size, sent);
+	} else {
+		n = sendfile(x->link->socket, file->fd, &offset, size);
+		if (n == 0)
+			return fail_reading(file, n);
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR ? CURLE_AGAIN : look_into(file, errno);
+		*sent = (size_t)n;
 	}
-	x->out_file->offset += (uint64_t)n;
-	*sent = (size_t)n;
-	return CURLE_OK;
+	file->offset += *sent;
+	return code;
+}
+
+static int fail_file(const struct oci_http_file *file, struct oci_error *err)
+{
+	if (file->failed == ENODATA)
+		oci_fail(err, OCI_E_DIGEST, "content ends after %" PRIu64 " bytes", file->offset);
+	else
+		oci_fail_sys(err, file->failed, OCI_E_IO, "read what is to be sent");
+	return oci_fail_side(err, OCI_SIDE_SOURCE);
 }
 
 /* Who refuses a stream answers and closes: the answer may be there still. */
@@ -56,7 +97,7 @@ static int send_some(struct oci_http_exchange *x, struct oci_error *err)
 	CURLcode code = x->out_file ? send_from_file(x, size, &sent) : curl_easy_send(x->link->easy, x->out, size, &sent);
 
 	if (code == CURLE_READ_ERROR)
-		return oci_fail_sys(err, x->out_file->failed, OCI_E_IO, "read what is to be sent");
+		return fail_file(x->out_file, err);
 	if (code != CURLE_OK && code != CURLE_AGAIN)
 		return refused_or_cut(x, code, err);
 	oci_rate_spend(x->http->rate, sent);
@@ -97,23 +138,15 @@ static void end_gathering(struct oci_http_exchange *x)
 	x->done = len == 0;
 }
 
-static bool has_last_chunk(const struct oci_http_head *head)
-{
-	static const char last[] = "0\r\n\r\n";
-	size_t len = sizeof last - 1;
-
-	return head->framing == OCI_BODY_CHUNKED && head->len - head->end >= len &&
-		memcmp(head->text + head->len - len, last, len) == 0;
-}
-
 /* Answers to streams are small: they are gathered behind their head. */
 int oci_http_direct_gather(struct oci_http_exchange *x, struct oci_error *err)
 {
 	struct oci_http_head *head = &x->head;
 	size_t got = 0;
+	bool ends = head->framing == OCI_BODY_CHUNKED && oci_http_chunks_end(head->text + head->end, head->len - head->end);
 	CURLcode code;
 
-	if (has_last_chunk(head) || head->len == OCI_HTTP_HEAD_MAX) {
+	if (ends || head->len == OCI_HTTP_HEAD_MAX) {
 		end_gathering(x);
 		return 0;
 	}

@@ -11,8 +11,7 @@
  * step until out_len is 0. open() returns as soon as the server wants the
  * first byte (100 Continue, or one second) or has answered.
  *
- * Where x.phase is not OCI_DIRECT_NOT and the URL's scheme is http, a file may be out
- * instead: set out_file and out_len.
+ * Where x.phase is not OCI_DIRECT_NOT and the scheme is http, a file may be out: out_file, out_len.
  *
  * A body that was asked for with `direct` goes straight into a buffer instead,
  * where x.phase says OCI_DIRECT_READS once the headers are in (http/direct.h):
@@ -80,8 +79,9 @@ struct oci_http {
 
 /* Bytes of a file that are to be sent. */
 struct oci_http_file {
-	int fd, failed;  /* errno of reading it */
+	int fd, failed;  /* errno of reading it; ENODATA: it ended */
 	uint64_t offset; /* moves on */
+	bool copies;     /* no sendfile() from there */
 };
 
 enum oci_http_taken {

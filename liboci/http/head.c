@@ -46,6 +46,13 @@ static bool is_field(const char *line)
 	return name > 0 && line[name] == ':';
 }
 
+/* Space behind a value is none of it (RFC 9112 5.1). */
+static void cut_space(const char *line, char *end)
+{
+	while (end > line && (end[-1] == ' ' || end[-1] == '\t'))
+		*--end = '\0';
+}
+
 /* The line ends become zero bytes: no bare ones, none empty, no zero bytes before. */
 static bool split(struct oci_http_head *head)
 {
@@ -58,11 +65,12 @@ static bool split(struct oci_http_head *head)
 		if (!next || next == line || next[-1] != '\r')
 			return false;
 		next[-1] = *next = '\0';
+		cut_space(line, next - 1);
 		next++;
 		if (strchr(line, '\r') || (line != head->text && !is_field(line)))
 			return false;
 	}
-	*end = '\0';
+	end[0] = end[1] = '\0';
 	return true;
 }
 
@@ -114,12 +122,21 @@ void oci_http_head_drop(struct oci_http_head *head)
 	head->status = 0;
 }
 
+/* Behind the zero bytes that end this one. */
+static const char *next_line(const char *line, const char *end)
+{
+	line += strlen(line);
+	while (line < end && !*line)
+		line++;
+	return line;
+}
+
 const char *oci_http_head_get(const struct oci_http_head *head, const char *name, size_t index)
 {
 	size_t len = strlen(name);
-	const char *line = head->text + strlen(head->text) + 2;
+	const char *end = head->text + head->end;
 
-	for (; line < head->text + head->end && *line; line += strlen(line) + 2) {
+	for (const char *line = next_line(head->text, end); line < end; line = next_line(line, end)) {
 		if (strncasecmp(line, name, len) != 0 || line[len] != ':' || index-- > 0)
 			continue;
 		return line + len + 1 + strspn(line + len + 1, " \t");
@@ -140,15 +157,22 @@ static bool parse_chunk_line(const char *line, const char *end, uint64_t *ret)
 	return digits > 0 && digits <= 8 && (line + digits == end || !isalnum((unsigned char)line[digits]));
 }
 
+/* The data of the chunk at `from`, and how much that is; NULL: it is not all there, or none. */
+static const char *find_chunk(const char *from, const char *end, uint64_t *size)
+{
+	const char *eol = memmem(from, (size_t)(end - from), "\r\n", 2);
+
+	return eol && parse_chunk_line(from, eol, size) ? eol + 2 : NULL;
+}
+
 size_t oci_http_unchunk(char *data, size_t len, bool *whole)
 {
-	const char *from = data, *end = data + len, *eol;
+	const char *from = data, *end = data + len;
 	size_t done = 0;
 	uint64_t size;
 
 	*whole = false;
-	while ((eol = memmem(from, (size_t)(end - from), "\r\n", 2)) && parse_chunk_line(from, eol, &size)) {
-		from = eol + 2;
+	while ((from = find_chunk(from, end, &size))) {
 		*whole = size == 0;
 		if (*whole || size > (uint64_t)(end - from))
 			break;
@@ -160,4 +184,19 @@ size_t oci_http_unchunk(char *data, size_t len, bool *whole)
 		from += 2;
 	}
 	return done;
+}
+
+bool oci_http_chunks_end(const char *data, size_t len)
+{
+	const char *from = data, *end = data + len, *body;
+	uint64_t size;
+
+	while ((body = find_chunk(from, end, &size)) && size > 0) {
+		if (size + 2 > (uint64_t)(end - body))
+			return false;
+		from = body + size + 2;
+	}
+	/* behind the last one: trailers, each a line, and an empty line */
+	return body && ((end - body >= 2 && memcmp(body, "\r\n", 2) == 0) ||
+		memmem(body, (size_t)(end - body), "\r\n\r\n", 4));
 }

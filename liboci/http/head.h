@@ -58,3 +58,5 @@ const char *oci_http_head_get(const struct oci_http_head *head, const char *name
 /* A chunked body (RFC 9112 7.1) becomes what it holds, in place; how many bytes that
  * is, as far as it is well-formed. *whole: its last chunk is there. */
 size_t oci_http_unchunk(char *data, size_t len, bool *whole);
+/* Is it all there, trailers too? */
+bool oci_http_chunks_end(const char *data, size_t len);

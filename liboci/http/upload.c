@@ -8,6 +8,7 @@ struct oci_http_upload {
 	struct oci_http_request request;
 	struct oci_http_exchange x;
 	struct oci_http_response answer;
+	uint64_t left; /* of the body, not handed over yet */
 	bool answer_read;
 };
 
@@ -43,6 +44,7 @@ struct oci_http_upload *oci_http_upload_start(struct oci_http *http,
 	up->request = *request;
 	up->request.body = NULL;
 	up->request.direct = true;
+	up->left = size_bytes;
 	for (unsigned attempt = 0;; attempt++) {
 		struct oci_error now = {0};
 		reset(up, size_bytes, attempt);
@@ -80,33 +82,44 @@ static int read_answer(struct oci_http_upload *up, struct oci_error *err)
 	return 0;
 }
 
+/* Whoever is content already has something else in mind than this body. */
+static int check_early(const struct oci_http_upload *up, struct oci_error *err)
+{
+	if (up->left == 0 || up->answer.status >= 300)
+		return 0;
+	return oci_http_fail(&up->request, err, OCI_E_NETWORK, "status %d before all was sent", up->answer.status);
+}
+
 /* An answer in mid stream is a failure. */
 static int fail_early(struct oci_http_upload *up, struct oci_error *err)
 {
 	up->x.out_len = 0;
-	if (read_answer(up, err) < 0)
+	if (read_answer(up, err) < 0 || check_early(up, err) < 0)
 		return -1;
 	if (oci_http_expect(&up->request, &up->answer, 0, err) < 0)
 		return oci_wrap(err, "in mid upload");
 	return -1;
 }
 
-static int send_out(struct oci_http_upload *up, struct oci_error *err)
+static int send_out(struct oci_http_upload *up, size_t len, struct oci_error *err)
 {
+	up->x.out_len = len;
 	if (up->x.out_len > 0 && oci_http_exchange_resume(&up->x, err) < 0)
 		return -1;
 	up->x.flowing = false; /* an answer's body waits for read_answer() */
 	while (up->x.out_len > 0 && !oci_http_upload_refused(up))
 		if (oci_http_exchange_step(&up->x, err) < 0)
 			return -1;
-	return up->x.out_len == 0 ? 0 : fail_early(up, err);
+	if (up->x.out_len > 0)
+		return fail_early(up, err);
+	up->left -= len;
+	return 0;
 }
 
 int oci_http_upload_write(struct oci_http_upload *up, const void *data, size_t len, struct oci_error *err)
 {
 	up->x.out = data;
-	up->x.out_len = len;
-	return send_out(up, err);
+	return send_out(up, len, err);
 }
 
 bool oci_http_upload_takes_file(const struct oci_http_upload *up)
@@ -119,8 +132,7 @@ int oci_http_upload_file(struct oci_http_upload *up, int fd, uint64_t offset, si
 	struct oci_http_file file = {.fd = fd, .offset = offset};
 
 	up->x.out_file = &file;
-	up->x.out_len = len;
-	int rc = send_out(up, err);
+	int rc = send_out(up, len, err);
 	up->x.out_file = NULL;
 	return rc;
 }
@@ -128,6 +140,8 @@ int oci_http_upload_file(struct oci_http_upload *up, int fd, uint64_t offset, si
 int oci_http_upload_finish(struct oci_http_upload *up, struct oci_http_response *ret, struct oci_error *err)
 {
 	int rc = read_answer(up, err);
+	if (rc == 0)
+		rc = check_early(up, err);
 	if (rc == 0) {
 		size_t max = ret->body.max;
 		oci_http_response_clear(ret);

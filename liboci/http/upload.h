@@ -28,10 +28,12 @@ bool oci_http_upload_refused(const struct oci_http_upload *up);
 int oci_http_upload_write(struct oci_http_upload *up, const void *data, size_t len, struct oci_error *err);
 /* Can bytes go from a file without being read here? Not over TLS, or through a proxy. */
 bool oci_http_upload_takes_file(const struct oci_http_upload *up);
-/* The same as write, with `len` bytes of a file, which is not moved. OCI_E_IO without a side's
- * name when they are not there. A program that calls it ignores SIGPIPE. */
+/* The same as write, with `len` bytes of a file, which is not moved. What keeps them from
+ * being read is the source side's, OCI_E_DIGEST where the file ends before. A program that calls
+ * it ignores SIGPIPE. */
 int oci_http_upload_file(struct oci_http_upload *up, int fd, uint64_t offset, size_t len, struct oci_error *err);
-/* Waits for the answer, whatever its status. Frees, also on failure. */
+/* Waits for the answer, whatever its status; but one of success before all was written is
+ * OCI_E_NETWORK: what is there must be asked. Frees, also on failure. */
 int oci_http_upload_finish(struct oci_http_upload *up, struct oci_http_response *ret, struct oci_error *err);
 /* Cuts the connection; accepts NULL. */
 void oci_http_upload_abort(struct oci_http_upload *up);

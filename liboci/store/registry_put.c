@@ -19,7 +19,7 @@
 #define GRACE_MS 10000       /* for the request under way when the cancel flag rises */
 #define REFUSALS_MAX 3       /* that may be an accident */
 #define SLOW_MS 10000        /* a request that failed after so long may have been too much at once */
-#define FILE_BYTES (4 * OCI_MIB) /* of a file, before it is looked whether all is in vain */
+#define FILE_BYTES OCI_MIB /* of a file, before it is looked whether all is in vain */
 #define SLICE_MS 200         /* of a wait: how soon it is seen that nobody wants the blob any more */
 
 struct put {
@@ -81,7 +81,7 @@ static ssize_t pour_file(struct put *p, struct oci_http_upload *up, struct oci_e
 	size_t n = left < FILE_BYTES ? (size_t)left : FILE_BYTES;
 
 	if (oci_http_upload_file(up, p->source.file, p->source.position, n, err) < 0)
-		return err && err->code == OCI_E_IO ? oci_fail_side(err, OCI_SIDE_SOURCE) : -1;
+		return -1;
 	oci_upload_source_sent(&p->source, n);
 	return p->source.position == p->want->size_bytes && prove(p, err) < 0 ? -1 : (ssize_t)n;
 }
@@ -142,6 +142,8 @@ static int advance_to(struct put *p, const struct oci_http_response *answer, str
 
 	if (answer->range && oci_session_parse_range(answer->range, &have) && have > end)
 		return oci_fail(err, OCI_E_FORMAT, "the registry has more of the blob than was sent");
+	if (have <= p->accepted_bytes)
+		return oci_fail(err, OCI_E_NETWORK, "the registry keeps nothing of what it takes");
 	p->accepted_bytes = have;
 	p->failures = p->refusals = 0;
 	if (oci_session_move(&p->session, answer->location, err) < 0)
@@ -468,8 +470,8 @@ int oci_registry_put(struct oci_store *s, const struct oci_descriptor *d, const 
 	oci_chunk_init(&p.chunk, &r->chunk_ceiling);
 	if (oci_upload_source_init(&p.source, content, d, observer, err) < 0)
 		return -1;
-	/* A registry compares what it got with its digest; over TLS it is read here anyway. */
-	bool as_file = content->file && !p.whole && oci_str_starts(oci_http_origin(r->http), "http://");
+	/* A registry compares what it got with its digest; what is read here anyway is hashed here, too. */
+	bool as_file = content->file && !p.whole && oci_http_takes_files(r->http);
 	if (as_file && oci_upload_source_take_file(&p.source, err) < 0)
 		return -1;
 	const struct oci_digest *name = d->digest.alg ? &d->digest : content->identity;

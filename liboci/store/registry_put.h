@@ -12,7 +12,7 @@
  *   501 to the first PATCH of a blob make it one PUT.
  *
  * It gives up when nothing new was sent for `retry_for_ms`. The cancel flag
- * lets the request under way go on for 2 seconds; the session stays, and is in
+ * lets the request under way go on for 10 seconds; the session stays, and is in
  * the state directory (upload_state.h) for the next process.
  */
 #pragma once

@@ -48,6 +48,7 @@ class Memory:
         self.manifests: dict[tuple[str, str], tuple[str, bytes]] = {}
         self.uploads: dict[str, bytearray] = {}
         self.guarded, self.tokens, self.tokens_asked = guarded, set(), 0
+        self.compares = True  # what it got with its digest
 
     def load(self, root: Path, repo: str) -> None:
         """Serve an OCI layout: every blob, under its digest, may be asked for as a manifest, too."""
@@ -151,12 +152,13 @@ class Memory:
         if upload is None:
             return Answer.error(404, "BLOB_UPLOAD_UNKNOWN")
         data = bytes(upload) + x.body()
-        if digest_of(data) != x.query.get("digest"):
+        digest = x.query.get("digest")
+        if self.compares and digest_of(data) != digest:
             return Answer.error(400, "DIGEST_INVALID")
         del self.uploads[x.name]
-        self.blobs[digest_of(data)] = data
-        self.linked.add((x.repo, digest_of(data)))
-        return Answer(201, {"Location": f"/v2/{x.repo}/blobs/{digest_of(data)}"})
+        self.blobs[digest] = data
+        self.linked.add((x.repo, digest))
+        return Answer(201, {"Location": f"/v2/{x.repo}/blobs/{digest}"})
 
     def delete_session(self, x) -> Answer:
         return Answer(204) if self.uploads.pop(x.name, None) is not None else Answer.error(404, "BLOB_UPLOAD_UNKNOWN")

@@ -4,6 +4,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Callable
@@ -46,6 +47,11 @@ def start(*args, root: Path, act: str, at: int, kinds: str = "mutating", lack: s
     env = tool.clean_env(shim_env(count, log, act, at, kinds, 1, lack))
     return subprocess.Popen([tool.release_binary(), *map(str, args)], env=env, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True)
+
+
+def stands(process: subprocess.Popen) -> bool:
+    """Once it is stopped; False when it came to its end."""
+    return os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT).si_status == signal.SIGSTOP
 
 
 def start_books(root: Path) -> tuple[Path, Path]:

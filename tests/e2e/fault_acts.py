@@ -237,6 +237,12 @@ def behind(x: Exchange) -> None:
     x.hang_up()
 
 
+def forgetful(x: Exchange) -> None:
+    """All of the chunk is taken, and none is kept."""
+    x.body()
+    x.send(x.server.backend.at_session(x, x.name, 202))
+
+
 def gone_after_commit(x: Exchange) -> None:
     x.proceed()
     x.reset()

@@ -29,6 +29,28 @@ def talkative(x: Exchange) -> None:
     x.raw(b"HTTP/1.1 102 Processing\r\n\r\n" + x.head(answer) + (b"" if x.method == "HEAD" else answer.body))
 
 
+def with_trailers(code: int) -> Act:
+    """The last chunk has lines behind it, and the connection stays."""
+    def act(x: Exchange) -> None:
+        answer = Answer.error(code)
+        x.body()
+        x.raw(x.head(answer, Content_Length=None, Transfer_Encoding="chunked"))
+        x.raw(f"{len(answer.body):x}\r\n".encode() + answer.body + b"\r\n0\r\nChecked: yes\r\n\r\n")
+
+    return act
+
+
+def asked_and_refused(code: int) -> Act:
+    """The server wants the body, and in the same breath it does not."""
+    return lambda x: (x.raw(b"HTTP/1.1 100 Continue\r\n\r\n" + x.head(Answer.error(code), length=0)), x.hang_up())
+
+
+def content_too_soon(x: Exchange) -> None:
+    """202 to bytes that were never read."""
+    x.send(Answer(202, {"Location": x.path}))
+    x.hang_up()
+
+
 def of_yesterday(x: Exchange) -> None:
     """HTTP/1.0, which knows no chunks and keeps no connection."""
     answer = x.proceed()

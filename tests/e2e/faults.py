@@ -11,12 +11,12 @@ from email.utils import formatdate
 from backends import PASSWORD, TOKEN, Answer
 from fault import Exchange
 from fault_acts import (Act, alone, behind, big_manifest, changed, close_after, close_cleanly, cut, drop, elsewhere,
-                        encoded, encoded_anyway, endless_error, flip, forget_tokens, gone_after_commit, header,
-                        is_read, late_after_commit, location, lost_session, mounted_nothing, multipart, no_keep_alive,
-                        not_mounted, only_login, other_range, redirect, redirect_chain, repoint, stall_first,
-                        stall_within, status, steps, trickle, whole, wide_head, without_blob)
-from fault_frames import (chunked, longer, no_expectations, of_yesterday, open_ended, refused_within, shorter,
-                          talkative)
+                        encoded, encoded_anyway, endless_error, flip, forget_tokens, forgetful, gone_after_commit,
+                        header, is_read, late_after_commit, location, lost_session, mounted_nothing, multipart,
+                        no_keep_alive, not_mounted, only_login, other_range, redirect, redirect_chain, repoint,
+                        stall_first, stall_within, status, steps, trickle, whole, wide_head, without_blob)
+from fault_frames import (asked_and_refused, chunked, content_too_soon, longer, no_expectations, of_yesterday,
+                          open_ended, refused_within, shorter, talkative, with_trailers)
 
 ALWAYS = 1 << 30
 PATIENCE = 2  # seconds without a byte; an answer may take twice that (--stall-timeout)
@@ -107,6 +107,10 @@ BODIES = [
     *(at(t, name, act, times=ALWAYS) for t in ("blob", "chunk", "commit") for name, act in (
         ("interim answers", talkative), ("HTTP/1.0", of_yesterday))),
     at("chunk", "417 to Expect", no_expectations, times=ALWAYS),
+    at("chunk", "417 to Expect, late", lambda x: (x.waits and x.stall(1.5), no_expectations(x)), times=ALWAYS),
+    at("chunk", "403 with trailers", with_trailers(403), REFUSED, ALWAYS),
+    at("chunk", "100 and 403 at once", asked_and_refused(403), REFUSED, ALWAYS),
+    at("chunk", "202 too soon", content_too_soon, NETWORK, ALWAYS),
     *(at("chunk", f"{code} in mid request", refused_within(code)) for code in (413, 500, 503)),
     at("blob", "a bit flipped once", changed(flip)),
     at("blob", "a bit flipped always", changed(flip), MISMATCH, ALWAYS),
@@ -154,7 +158,7 @@ LOGINS = [
 ]
 
 UPLOADS = [
-    at("chunk", "half kept", behind),
+    at("chunk", "half kept", behind), at("chunk", "nothing kept", forgetful, NETWORK, ALWAYS),
     at("chunk", "session lost", lost_session), at("commit", "session lost", lost_session),
     at("commit", "stored, answer lost", gone_after_commit), at("chunk", "413 once", status(413)),
     at("name", "413 always", status(413), UNSUPPORTED, ALWAYS),

@@ -1,9 +1,7 @@
 """A writer is stopped, another takes over and publishes, and the first one wakes up."""
 import dataclasses
-import os
 import random
 import signal
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -18,11 +16,6 @@ WRITERS = 8  # each waits half a minute for the lease of one that stands still
 STOPPED = 60
 
 
-def stands(process: subprocess.Popen) -> bool:
-    """Once it is stopped; False when it came to its end."""
-    return os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT).si_status == signal.SIGSTOP
-
-
 class Sleeper(Case):
     """A place of its own in which a writer is stopped before call `at`."""
 
@@ -34,7 +27,7 @@ class Sleeper(Case):
         command = ["pull", *self.mode.options, self.refs[1], self.dest]
         sleeper = crashes.start(*command, root=self.books, act="stop-before", at=at, lack=self.mode.lack)
         try:
-            assert stands(sleeper)
+            assert crashes.stands(sleeper)
             other = tool.run(*command, binary_path=tool.release_binary())
             assert other.code == tool.OK, f"{what}: the other: {brief(other)}"
             assert crashes.look(self.dest / self.mode.inside) == self.two, f"{what}: the other's tree"
@@ -84,7 +77,7 @@ def test_who_wakes_up_while_the_other_works_leaves_it_its_work(two_refs, two_ver
         for name, (kinds, number) in at.items():
             (tmp_path / name).mkdir()
             runs.append(crashes.start(*command, root=tmp_path / name, act="stop-before", kinds=kinds, at=number))
-            assert stands(runs[-1]), name
+            assert crashes.stands(runs[-1]), name
         for run, code in zip(runs, (BUSY, tool.OK)):
             run.send_signal(signal.SIGCONT)
             out, err = run.communicate(timeout=STOPPED)

@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -183,6 +184,16 @@ ssize_t pwritev64(int fd, const struct iovec *parts, int part_count, off64_t off
 ssize_t copy_file_range(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t size, unsigned flags)
 {
 	return RUN_SIZED(COPY, copy_file_range, size, in, in_offset, out, out_offset, size, flags);
+}
+
+ssize_t sendfile(int out, int in, off_t *offset, size_t size)
+{
+	return RUN_SIZED(SENDFILE, sendfile, size, out, in, offset, size);
+}
+
+ssize_t sendfile64(int out, int in, off64_t *offset, size_t size)
+{
+	return RUN_SIZED(SENDFILE, sendfile64, size, out, in, offset, size);
 }
 
 int ftruncate(int fd, off_t size)

@@ -19,7 +19,7 @@ static const struct {
 	{"rename", RENAME}, {"link", LINK}, {"symlink", SYMLINK}, {"unlink", UNLINK}, {"mkdir", MKDIR}, {"sync", SYNC},
 	{"chmod", CHMOD}, {"chown", CHOWN}, {"utimes", UTIMES}, {"clone", CLONE}, {"mutating", MUTATING},
 	{"direct", DIRECT}, {"openat2", OPENAT2}, {"renameat2", RENAMEAT2}, {"flock", FLOCK}, {"random", RANDOM},
-	{"open", OPEN}};
+	{"open", OPEN}, {"sendfile", SENDFILE}};
 
 static enum { ACT_COUNT, ACT_KILL_BEFORE, ACT_KILL_AFTER, ACT_STOP_BEFORE, ACT_SHORT, ACT_FAIL } act;
 static unsigned wanted;

@@ -8,7 +8,7 @@
  * INTERRUPT_KINDS  names below, or "mutating" for all that change a file system
  * INTERRUPT_ACT    "" counts only; "kill-before" and "kill-after" the call;
  *                  "stop-before" it, until SIGCONT; "short": half of it, of a
- *                  write or a copy; a number is the errno that it fails with
+ *                  write, a copy or what is sent; a number is the errno that it fails with
  * INTERRUPT_AT     which call, from 1
  * INTERRUPT_TIMES  so many from there on, 1 by default; 0: all
  * INTERRUPT_LACK   kinds that are refused always, each with its errno: "flock:37,link:1"
@@ -42,6 +42,7 @@ enum kind {
 	FLOCK = 1 << 18,
 	RANDOM = 1 << 19,
 	OPEN = 1 << 20,      /* any */
+	SENDFILE = 1 << 21,
 };
 
 enum verdict { PASS, FAIL, SHORTEN, KILL };

@@ -96,6 +96,34 @@ static void it_shrinks_where_some_fail(void **state)
 	oci_flow_clear(&flow);
 }
 
+/* Threads that read the clock, or the count, a moment before others and come a moment behind them. */
+static void who_comes_late_changes_nothing(void **state)
+{
+	struct oci_flow flow;
+
+	oci_flow_init(&flow, 4, 16);
+	oci_flow_moved(&flow, 1000, 5001);
+	oci_flow_moved(&flow, 1000, 5000);
+	assert_int_equal(flow.limit, 4);
+	assert_false(flow.settled);
+	oci_flow_failed(&flow, 1, 5001);
+	oci_flow_failed(&flow, 0, 5000);
+	oci_flow_failed(&flow, 0, 6500);
+	assert_int_equal(flow.limit, 4);
+	oci_flow_clear(&flow);
+}
+
+static void next_to_nothing_in_the_first_second_leaves_the_least(void **state)
+{
+	struct oci_flow flow;
+
+	oci_flow_init(&flow, 4, 16);
+	oci_flow_moved(&flow, 0, 1);
+	oci_flow_moved(&flow, 3, 5001);
+	assert_int_equal(flow.limit, 4);
+	oci_flow_clear(&flow);
+}
+
 struct crowd {
 	struct oci_flow flow;
 	atomic_uint inside, most, done;
@@ -147,6 +175,8 @@ int main(void)
 		cmocka_unit_test(it_grows_while_that_helps),
 		cmocka_unit_test(nothing_changes_within_a_second),
 		cmocka_unit_test(it_shrinks_where_some_fail),
+		cmocka_unit_test(who_comes_late_changes_nothing),
+		cmocka_unit_test(next_to_nothing_in_the_first_second_leaves_the_least),
 		cmocka_unit_test(no_more_than_the_limit_are_inside_and_all_come_in),
 		cmocka_unit_test(who_waits_hears_of_the_end),
 	};

@@ -37,7 +37,7 @@ static void is_odd(const char *text, size_t len)
 static void a_head_is_whole_in_pieces_of_any_size(void **state)
 {
 	static const char text[] = "HTTP/1.1 206 Partial Content\r\ncontent-length: 12345678901\r\nContent-Range:bytes 0-1/2\r\n"
-				   "Warning: a\r\nWARNING:  b: c\r\nEmpty:\r\n\r\nbody";
+				   "Warning: a\r\nWARNING:  b: c\r\nEmpty: \t\r\nSpaced: c d \t \r\nLast: e\r\n\r\nbody";
 	const size_t end = sizeof text - 1 - strlen("body");
 
 	for (size_t step = 1; step < sizeof text; step++) {
@@ -54,6 +54,8 @@ static void a_head_is_whole_in_pieces_of_any_size(void **state)
 		assert_string_equal(oci_http_head_get(&head, "Warning", 1), "b: c");
 		assert_null(oci_http_head_get(&head, "Warning", 2));
 		assert_string_equal(oci_http_head_get(&head, "Empty", 0), "");
+		assert_string_equal(oci_http_head_get(&head, "Spaced", 0), "c d");
+		assert_string_equal(oci_http_head_get(&head, "Last", 0), "e");
 		assert_null(oci_http_head_get(&head, "Content", 0));
 		assert_null(oci_http_head_get(&head, "body", 0));
 		oci_http_head_clear(&head);
@@ -188,6 +190,41 @@ static void chunks_become_what_they_hold(void **state)
 	}
 }
 
+static void a_body_behind_the_head_is_no_header(void **state)
+{
+	static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 32000\r\n\r\n\r\nX: y\r\n";
+	const size_t len = sizeof text - 1;
+	struct oci_http_head head;
+
+	assert_int_equal(oci_http_head_init(&head, NULL), 0);
+	memset(head.text, 'a', OCI_HTTP_HEAD_MAX);
+	memcpy(head.text, text, len);
+	head.len = OCI_HTTP_HEAD_MAX;
+	assert_int_equal(oci_http_head_parse(&head), OCI_HEAD_WHOLE);
+	assert_null(oci_http_head_get(&head, "X", 0));
+	assert_null(oci_http_head_get(&head, "Transfer-Encoding", 0));
+	oci_http_head_clear(&head);
+}
+
+static void the_end_of_chunks_is_seen_as_it_comes(void **state)
+{
+	static const char *const whole[] = {
+		"5\r\nhello\r\n6;name=value\r\n world\r\n0\r\n\r\n",
+		"7\r\n0\r\n\r\n??\r\n00\r\nTrailer: x\r\nOther: 0\r\n\r\n",
+		"0;last\r\n\r\n",
+		"0\r\n\r\n",
+	};
+
+	for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
+		size_t len = strlen(whole[i]);
+
+		for (size_t part = 0; part < len; part++)
+			assert_false(oci_http_chunks_end(whole[i], part));
+		assert_true(oci_http_chunks_end(whole[i], len));
+	}
+	assert_false(oci_http_chunks_end("ffffffff\r\nhello\r\n0\r\n\r\n", 21));
+}
+
 static void a_head_without_end_is_odd_where_its_room_ends(void **state)
 {
 	struct oci_http_head head;
@@ -210,6 +247,8 @@ int main(void)
 		cmocka_unit_test(interim_answers_are_dropped),
 		cmocka_unit_test(the_framing_of_a_body_is_told),
 		cmocka_unit_test(chunks_become_what_they_hold),
+		cmocka_unit_test(a_body_behind_the_head_is_no_header),
+		cmocka_unit_test(the_end_of_chunks_is_seen_as_it_comes),
 		cmocka_unit_test(a_head_without_end_is_odd_where_its_room_ends),
 	};
 
