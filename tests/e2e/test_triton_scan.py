@@ -32,8 +32,9 @@ class Scan:
         self.thread.join()
 
     def run(self) -> None:
-        last = None
-        while not self.ended.is_set():
+        last, ended = None, False
+        while not ended:
+            ended = self.ended.is_set()  # and one more look at what is there in the end
             state = {d.name: self.model(Path(d.path)) for d in os.scandir(self.root) if d.is_dir()}
             if state != last:
                 self.states.append(state)
