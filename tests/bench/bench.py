@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import os
+import random
 import statistics
 import sys
 import traceback
@@ -192,7 +193,7 @@ class Runner:
         parties = [p for p in self.parties if cell.scenario.takes(p)]
         for number in range(self.options.rounds):
             say(f"{cell}: round {number + 1} of {self.options.rounds}")
-            turns = parties[number % len(parties):] + parties[:number % len(parties)] if parties else []
+            turns = random.Random(number).sample(parties, len(parties))
             left = [peer for peer in turns if self.turn(cell, peer, number + 1)]
             parties = [peer for peer in parties if peer in left and not self.has_had_its_turns(cell, peer)]
         return cell.report(self.parties)
