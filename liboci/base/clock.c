@@ -33,15 +33,8 @@ int64_t oci_clock_wall_ns(void)
 
 void oci_clock_sleep_ms(uint64_t wait_ms)
 {
-	struct timespec until;
+	const struct timespec until = oci_clock_deadline(wait_ms);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(wait_ms / 1000);
-	until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
 		;
 }

@@ -54,6 +54,18 @@ def stands(process: subprocess.Popen) -> bool:
     return os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT).si_status == signal.SIGSTOP
 
 
+def meanwhile(process: subprocess.Popen, act, timeout: float) -> str:
+    """`act` while the process stands still; then it goes on to its end: what it said."""
+    try:
+        assert stands(process)
+        act()
+        process.send_signal(signal.SIGCONT)
+        return process.communicate(timeout=timeout)[1]
+    finally:
+        process.kill()
+        process.wait()
+
+
 def start_books(root: Path) -> tuple[Path, Path]:
     assert shim().exists(), f"{shim()} is not built"
     count, log = root / "calls", root / "calls.log"

@@ -2,7 +2,6 @@
 import errno
 import os
 import shutil
-import signal
 
 import pytest
 
@@ -90,14 +89,7 @@ def test_a_file_that_changes_while_it_is_sent_is_named(tmp_path, weights, start,
     largest = max((tmp_path / "layout/blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
     push = crashes.start("cp", f"oci:{tmp_path}/layout:v1", server.ref("b/n:v1"), root=tmp_path, act="stop-before", at=3,
                          kinds="sendfile")
-    try:
-        assert crashes.stands(push)
-        act(largest)
-        push.send_signal(signal.SIGCONT)
-        _, err = push.communicate(timeout=120)
-    finally:
-        push.kill()
-        push.wait()
+    err = crashes.meanwhile(push, lambda: act(largest), timeout=120)
     assert push.returncode == tool.MISMATCH and largest.name in err, err
     assert not server.has("b/n", "v1")
 

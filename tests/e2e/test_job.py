@@ -118,15 +118,18 @@ def test_pull_makes_the_directories_of_a_claim(tmp_path, packed):
     assert (tmp_path / "models/a/b/c/config.json").is_file()
 
 
-@pytest.mark.parametrize("complete, failed, code, want", [("True", "", "", 0), ("", "True", "30", 30), ("", "True", "", 1)])
-def test_deploy_sh_returns_the_exit_code(tmp_path, complete, failed, code, want):
-    """With a stand-in for kubectl, which answers as the API would."""
+def deploy(tmp_path, **answers: str) -> subprocess.CompletedProcess:
+    """deploy.sh with a stand-in for kubectl, which answers as the API would."""
     kubectl = tmp_path / "kubectl"
     kubectl.write_text(KUBECTL)
     kubectl.chmod(0o755)
-    run = subprocess.run([tool.ROOT / "deploy/pipelines/deploy.sh", "ml"], capture_output=True, text=True, timeout=60,
-                         env={**os.environ, "KUBECTL": str(kubectl), "STATE": str(tmp_path), "COMPLETE": complete,
-                              "FAILED": failed, "CODE": code, "MESSAGE": '{"code":30}', "POLL_SECONDS": "0"})
+    return subprocess.run([tool.ROOT / "deploy/pipelines/deploy.sh", "ml"], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "KUBECTL": str(kubectl), "STATE": str(tmp_path), **answers})
+
+
+@pytest.mark.parametrize("complete, failed, code, want", [("True", "", "", 0), ("", "True", "30", 30), ("", "True", "", 1)])
+def test_deploy_sh_returns_the_exit_code(tmp_path, complete, failed, code, want):
+    run = deploy(tmp_path, COMPLETE=complete, FAILED=failed, CODE=code, MESSAGE='{"code":30}', POLL_SECONDS="0")
     assert run.returncode == want, run.stderr
     assert "create job pull-model-" in (tmp_path / "calls").read_text()
     assert want != 30 or '{"code":30}' in run.stderr
@@ -134,21 +137,11 @@ def test_deploy_sh_returns_the_exit_code(tmp_path, complete, failed, code, want)
 
 def test_deploy_sh_waits_for_a_pod_that_has_not_begun_and_follows_its_log(tmp_path):
     """At first no pod is there: a query by index would fail then, as kubectl's does."""
-    kubectl = tmp_path / "kubectl"
-    kubectl.write_text(KUBECTL)
-    kubectl.chmod(0o755)
-    run = subprocess.run([tool.ROOT / "deploy/pipelines/deploy.sh", "ml"], capture_output=True, text=True, timeout=60,
-                         env={**os.environ, "KUBECTL": str(kubectl), "STATE": str(tmp_path), "COMPLETE": "True", "FAILED": "",
-                              "CODE": "", "MESSAGE": "", "POLL_SECONDS": "0", "BEGUN": "3", "ENDED": "5"})
+    run = deploy(tmp_path, COMPLETE="True", FAILED="", CODE="", MESSAGE="", POLL_SECONDS="0", BEGUN="3", ENDED="5")
     assert run.returncode == 0, run.stderr
     assert run.stderr.count("the log") == 1
 
 
 def test_deploy_sh_gives_up_waiting_and_says_so(tmp_path):
-    kubectl = tmp_path / "kubectl"
-    kubectl.write_text(KUBECTL)
-    kubectl.chmod(0o755)
-    run = subprocess.run([tool.ROOT / "deploy/pipelines/deploy.sh", "ml"], capture_output=True, text=True, timeout=60,
-                         env={**os.environ, "KUBECTL": str(kubectl), "STATE": str(tmp_path), "COMPLETE": "", "FAILED": "",
-                              "CODE": "", "MESSAGE": "", "TIMEOUT_SECONDS": "0"})
+    run = deploy(tmp_path, COMPLETE="", FAILED="", CODE="", MESSAGE="", TIMEOUT_SECONDS="0")
     assert run.returncode == 41 and "still runs" in run.stderr

@@ -222,14 +222,7 @@ def test_a_directory_that_changes_meanwhile_is_not_published(tmp_path, shards, o
     if when == "before-publishing":
         at = next(n for n in range(at, len(calls)) if calls[n - 1].split()[1:] == ["fsync"])
     sleeper = crashes.start(*pull(shards, out), root=tmp_path, act="stop-before", at=at)
-    try:
-        assert os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT).si_status == signal.SIGSTOP
-        spoil(shards)
-        sleeper.send_signal(signal.SIGCONT)
-        _, err = sleeper.communicate(timeout=60)
-    finally:
-        sleeper.kill()
-        sleeper.wait()
+    err = crashes.meanwhile(sleeper, lambda: spoil(shards), timeout=60)
     assert sleeper.returncode == tool.SOURCE, err
     assert "run again once nothing writes to it" in err
     assert (trees.tree(out) if out.exists() else None) == before

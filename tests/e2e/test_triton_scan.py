@@ -96,6 +96,16 @@ def test_a_fresh_model_appears_whole_and_nothing_of_ours_is_a_directory(tmp_path
     assert "unchanged" in tool.ok("pull", f"oci:{tmp_path}/l:v1", repository / "encoder").err
 
 
+def check_encoder(scan: Scan, repository: Path, tree: Path, fresh: bool) -> None:
+    """What was seen while it came, and what is there now, with its record beside it."""
+    assert scan.models() <= {"other", "encoder"}
+    assert not fresh or not check_order(scan, "encoder", sizes(tree))
+    assert not [path for state in scan.states for path in state.get("encoder", {}) if ".modelcar" in path]
+    trees.assert_same(tree, repository / "encoder")
+    assert {p.name for p in repository.iterdir()} == {"other", "encoder", ".modelcar.encoder.json"}
+    tool.ok("verify", "--full", repository / "encoder")
+
+
 @pytest.mark.parametrize("kind", ["", "gzip"])
 def test_a_model_that_another_tool_has_packed_comes_in_the_same_way(tmp_path, repository, foreign, kind):
     """What it is shows only when all of it is there."""
@@ -106,12 +116,7 @@ def test_a_model_that_another_tool_has_packed_comes_in_the_same_way(tmp_path, re
     for tag, tree in (("v1", one), ("v2", two)):
         with Scan(repository) as scan:
             tool.ok("pull", foreign.ref(tag), repository / "encoder")
-        assert scan.models() <= {"other", "encoder"}
-        assert tag == "v2" or not check_order(scan, "encoder", sizes(tree))
-        assert not [path for state in scan.states for path in state.get("encoder", {}) if ".modelcar" in path]
-        trees.assert_same(tree, repository / "encoder")
-        assert {p.name for p in repository.iterdir()} == {"other", "encoder", ".modelcar.encoder.json"}
-        tool.ok("verify", "--full", repository / "encoder")
+        check_encoder(scan, repository, tree, fresh=tag == "v1")
         last, files = files, [(repository / "encoder" / name).stat() for name in ("config.pbtxt", "labels.txt")]
         assert tag == "v1" or [(f.st_ino, f.st_mtime_ns) for f in files] == [(f.st_ino, f.st_mtime_ns) for f in last]
         assert "unchanged" in tool.ok("pull", foreign.ref(tag), repository / "encoder").err
@@ -136,12 +141,7 @@ def test_a_model_of_another_tool_fills_a_directory_that_is_there(tmp_path, repos
     for tag, tree in (("v1", one), ("v2", two)):
         with Scan(repository) as scan:
             tool.ok("pull", *there, foreign.ref(tag), repository / "encoder")
-        assert scan.models() <= {"other", "encoder"}
-        assert tag == "v2" or not check_order(scan, "encoder", sizes(tree))
-        assert not [path for state in scan.states for path in state.get("encoder", {}) if ".modelcar" in path]
-        trees.assert_same(tree, repository / "encoder")
-        assert {p.name for p in repository.iterdir()} == {"other", "encoder", ".modelcar.encoder.json"}
-        tool.ok("verify", "--full", repository / "encoder")
+        check_encoder(scan, repository, tree, fresh=tag == "v1")
         assert "unchanged" in tool.ok("pull", *there, foreign.ref(tag), repository / "encoder").err
 
 

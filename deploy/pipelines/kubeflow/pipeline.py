@@ -35,13 +35,13 @@ def pull(reference: str, destination: str):
 
 
 @dsl.pipeline(name="publish-model")
-def publish_model(directory: str = "/work/model", reference: str = "reg.example/models/qwen2:0.5b",
+def publish_model(directory: str = "/source/model", reference: str = "reg.example/models/qwen2:0.5b",
                   destination: str = "/models/qwen2"):
     packed = pack(directory=directory, reference=reference)
     steps = [check(directory=directory), packed, pull(reference=packed.outputs["image"], destination=destination)]
     for before, step in zip(steps, steps[1:]):
         step.after(before)
-    for step, claim, path in zip(steps, ("work", "work", "models"), ("/work", "/work", "/models")):
+    for step, claim, path in zip(steps, ("work", "work", "models"), ("/source", "/source", "/models")):
         step.set_caching_options(False)
         kubernetes.mount_pvc(step, pvc_name=claim, mount_path=path)
         kubernetes.use_secret_as_volume(step, secret_name="registry-credentials", mount_path="/auth")
