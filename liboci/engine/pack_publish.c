@@ -28,7 +28,8 @@ static struct oci_reader *open_planned(void *ctx, uint64_t offset, struct oci_er
 static int send_planned(struct pack_job *job, const struct parcel *parcel, struct oci_error *err)
 {
 	struct pack_source source = {.job = job, .layer = parcel->plan_layer};
-	struct oci_content content = {open_planned, &source};
+	struct oci_content content = {
+		.open = open_planned, .identity = &job->layers[parcel->plan_layer].identity, .ctx = &source};
 
 	if (oci_store_put(job->target, parcel->descriptor, &content, job->options->observer,
 		    job->options->cancel, err) < 0)

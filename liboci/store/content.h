@@ -25,7 +25,7 @@ struct oci_content {
 	/* Opens a file that is this content byte for byte, for who can send it without reading it
 	 * where the other end proves it; -1 with `err`. NULL: there is none. */
 	int (*file)(void *ctx, struct oci_error *err);
-	/* Of content whose digest is not known yet: what it is made of, for the next
-	 * process to go on with its upload; NULL: that begins anew. */
+	/* What it is made of, for a process that does not know its digest yet, or the one after
+	 * that, to go on with an upload; NULL: by digest alone. */
 	const struct oci_digest *identity;
 };

@@ -433,6 +433,19 @@ static int run(struct put *p, struct oci_error *err)
 	}
 }
 
+/* An earlier process may not have known the digest yet. */
+static void open_state(struct put *p)
+{
+	const char *origin = oci_http_origin(p->registry->http), *repository = p->registry->repository;
+	const struct oci_digest *digest = p->want->digest.alg ? &p->want->digest : NULL;
+	const struct oci_digest *identity = p->source.content->identity;
+
+	if (identity || digest)
+		oci_upload_state_open(&p->state, p->registry->state_dir, origin, repository, identity ? identity : digest);
+	if (identity && digest)
+		oci_upload_state_rename(&p->state, origin, repository, digest);
+}
+
 /* An upload that an earlier process began. */
 static int adopt(struct put *p, struct oci_error *err)
 {
@@ -474,9 +487,8 @@ int oci_registry_put(struct oci_store *s, const struct oci_descriptor *d, const 
 	bool as_file = content->file && !p.whole && oci_http_takes_files(r->http);
 	if (as_file && oci_upload_source_take_file(&p.source, err) < 0)
 		return -1;
-	const struct oci_digest *name = d->digest.alg ? &d->digest : content->identity;
-	if (!p.whole && name)
-		oci_upload_state_open(&p.state, r->state_dir, oci_http_origin(r->http), r->repository, name);
+	if (!p.whole)
+		open_state(&p);
 	bool in_pieces = !p.whole;
 	if (adopt(&p, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_DEST);

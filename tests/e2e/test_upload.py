@@ -138,6 +138,19 @@ def test_killed_at_ten_points_hardly_a_byte_is_sent_twice(tmp_path, weights, sta
     check_content(tmp_path, weights, server.ref("a/m:v1"))
 
 
+def test_an_upload_is_found_by_who_learnt_the_digest_meanwhile(tmp_path, start, push):
+    server = start(Distribution, "registry")
+    way = Cutter(server.port)
+    try:
+        interrupt_at(push, way, TOTAL / 2, signal.SIGKILL)
+        tool.ok("pack", push.tree, f"oci:{tmp_path}/layout:v1", env=push.env)  # remembers what it hashes
+        push.ok(way.ref("a/m:v1"))
+        assert way.received <= TOTAL + 2 * MIB
+    finally:
+        way.close()
+    assert push.leftovers() == []
+
+
 def finished(server) -> list[int]:
     """The sizes of the large blobs that the repository has, not merely the storage."""
     return [size for digest, size in server.blobs().items() if size >= SIZES[-1] and in_repository(server, digest)]
