@@ -20,6 +20,7 @@
 struct oci_scan {
 	struct oci_digest_pool pool;
 	unsigned threads;
+	size_t chunk_bytes; /* that a thread reads at a time */
 	const struct oci_observer *observer;
 };
 

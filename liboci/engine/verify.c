@@ -15,8 +15,6 @@
 #include "engine/scan.h"
 #include "source/resolve.h"
 
-#define CHUNK (256 * OCI_KIB)
-
 /* One thing to hash: a layer of the wanted listing, or a file by itself. */
 struct item {
 	bool is_layer;
@@ -118,13 +116,13 @@ static int open_file(const struct verifying *v, const char *path, struct oci_err
 static int hash_bytes(struct verifying *v, const struct oci_worker *worker, int fd, uint64_t size,
 	struct oci_hash *hash, struct oci_error *err)
 {
-	oci_autofree char *chunk = malloc(CHUNK);
+	oci_autofree char *chunk = malloc(v->scan.chunk_bytes);
 	uint64_t done = 0;
 
 	if (!chunk)
 		return oci_fail_nomem(err);
 	for (;;) {
-		ssize_t n = oci_fs_pread_full(fd, chunk, CHUNK, done, err);
+		ssize_t n = oci_fs_pread_full(fd, chunk, v->scan.chunk_bytes, done, err);
 
 		if (n < 0)
 			return -1;
