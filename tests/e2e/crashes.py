@@ -19,6 +19,7 @@ import trees
 MIB = 2**20
 FULL = os.environ.get("MODELCAR_FULL") == "1"
 NAMES = ("rename", "link", "symlink", "unlinkat")  # calls after which something is seen under another name
+PAUSE_S = 0.02
 Snapshot = dict[str, str]
 
 
@@ -124,20 +125,26 @@ def look_by_record(path: Path) -> Snapshot | None:
 
 
 class Reader:
-    """Looks all the time, on a thread of its own, while it is entered; `seen` has each thing that it saw once."""
+    """Looks all the time, on a thread of its own, while it is entered; `seen` has each thing that it saw once.
+
+    Between two looks it leaves the processor to others: every state in which a call can leave the tree is seen
+    by who looks when the tool was killed there.
+    """
 
     def __init__(self, eye: Callable[[], Snapshot | None]):
         self.eye, self.seen, self.over = eye, [], threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
 
     def watch(self) -> None:
-        while not self.over.is_set():
+        while True:
             try:
                 now = self.eye()
             except FileNotFoundError as error:
                 now = {"a file": f"went away: {error}"}
             if now not in self.seen:
                 self.seen.append(now)
+            if self.over.wait(PAUSE_S):
+                return
 
     def __enter__(self) -> "Reader":
         self.thread.start()
