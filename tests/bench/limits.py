@@ -1,11 +1,19 @@
 """What bounds everybody: the same bytes moved, hashed or copied by the plainest program, on the same machine in the
 same run."""
 import os
+import shlex
 
 import consumers
 import machine
 from cost import Command
 from peers import Crane, Peer, same_tree, script
+
+
+CONNECTIONS = 64
+
+
+def trust(side) -> list:
+    return ["--cacert", side.ca] if side.ca else []
 
 
 def url(side, image, digest: str) -> str:
@@ -31,15 +39,46 @@ class Curl(Limit):
     name, program = "curl -Z to /dev/null", "curl"
 
     def pull(self, image, side, place):
+        return Command(self.fetch(image, side, place, lambda digest: "/dev/null"))
+
+    def fetch(self, image, side, place, target) -> list:
         config = place / "config"
-        config.write_text("".join(f'url = "{url(side, image, d)}"\noutput = "/dev/null"\n' for d in image.blobs))
-        ca = ["--cacert", side.ca] if side.ca else []
-        return Command([self.path, "-Z", "--parallel-immediate", "--parallel-max", "64", "--fail", "-s", "-S",
-                        "--no-progress-meter", "-w", "%{size_download}\\n", *ca, "-K", config])
+        config.write_text("".join(f'url = "{url(side, image, d)}"\noutput = "{target(d)}"\n' for d in image.blobs))
+        return [self.path, "-Z", "--parallel-immediate", "--parallel-max", str(CONNECTIONS), "--fail", "-s", "-S",
+                "--no-progress-meter", "-w", "%{size_download}\\n", *trust(side), "-K", config]
 
     def pulled(self, image, place, out):
         """What came has the right sizes; nobody looked at the bytes."""
         assert sorted(map(int, out.split())) == sorted(image.blobs.values())
+
+
+class CurlFiles(Curl):
+    """The blobs on disk, through the page cache and durable; nobody looks at them, nothing is unpacked."""
+    name = "curl -Z to files, and sync"
+
+    def pull(self, image, side, place):
+        tree = self.tree(place)
+        tree.mkdir()
+        return Command(script(self.fetch(image, side, place, lambda digest: tree / digest), ["sync", "-f", tree]))
+
+    def tree(self, place):
+        return place / "blobs"
+
+
+class CurlDirect(CurlFiles):
+    """The same around the page cache."""
+    name = "curl, piped to dd with O_DIRECT"
+    line = 'curl --fail -sS "${@:3}" "$1" | dd of="$2" oflag=direct iflag=fullblock bs=1M status=none'
+
+    def pull(self, image, side, place):
+        tree = self.tree(place)
+        tree.mkdir()
+        (place / "pairs").write_text("".join(f"{url(side, image, d)}\n{tree / d}\n" for d in image.blobs))
+        return Command(["xargs", "-a", place / "pairs", "-n", "2", "-P", str(CONNECTIONS), "bash", "-o", "pipefail", "-c",
+                        f"set -- \"$@\" {shlex.join(map(str, trust(side)))}; {self.line}", "bash"])
+
+    def pulled(self, image, place, out):
+        assert {p.name: p.stat().st_size for p in self.tree(place).iterdir()} == image.blobs
 
 
 class Curls(Curl):
