@@ -264,17 +264,27 @@ static int describe(struct oci_store *store, struct oci_image *image, struct oci
 	return 0;
 }
 
-int oci_image_open(struct oci_store *store, const char *name, const struct oci_platform *platform,
+int oci_image_open_root(struct oci_store *store, const struct oci_descriptor *root, const struct oci_platform *platform,
 	struct oci_image *ret, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_image_clear) struct oci_image image = {0};
 
-	if (oci_store_resolve(store, name, &image.root, err) < 0 ||
+	if (oci_descriptor_copy(&image.root, root, err) < 0 ||
 		descend(store, &image.root, platform, 0, &image, err) < 0 || describe(store, &image, err) < 0)
 		return -1;
 	*ret = image;
 	image = (struct oci_image){0};
 	return 0;
+}
+
+int oci_image_open(struct oci_store *store, const char *name, const struct oci_platform *platform,
+	struct oci_image *ret, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_descriptor_clear) struct oci_descriptor root = {0};
+
+	if (oci_store_resolve(store, name, &root, err) < 0)
+		return -1;
+	return oci_image_open_root(store, &root, platform, ret, err);
 }
 
 int oci_image_choose(struct oci_store *store, const char *name, const struct oci_platform *platform,

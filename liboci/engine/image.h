@@ -46,6 +46,9 @@ struct oci_image {
  * one asked for (OCI_E_NOT_FOUND with the list of those there are). */
 int oci_image_open(struct oci_store *store, const char *name, const struct oci_platform *platform,
 	struct oci_image *ret, struct oci_error *err);
+/* Of what a name was resolved to before, which is not asked for again. */
+int oci_image_open_root(struct oci_store *store, const struct oci_descriptor *root, const struct oci_platform *platform,
+	struct oci_image *ret, struct oci_error *err);
 void oci_image_clear(struct oci_image *image);
 /* The same choice, of which only the manifest's descriptor is wanted. */
 int oci_image_choose(struct oci_store *store, const char *name, const struct oci_platform *platform,

@@ -232,9 +232,7 @@ static bool image_is_model(const struct pull_tree *t)
 
 static int open_image(struct pull_tree *t, struct oci_error *err)
 {
-	char digest[OCI_DIGEST_TEXT_MAX];
-
-	if (oci_image_open(t->store, oci_digest_format(&t->root.digest, digest), t->options->platform, &t->image, err) < 0)
+	if (oci_image_open_root(t->store, &t->root, t->options->platform, &t->image, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_SOURCE);
 	t->report.manifest = t->image.descriptor.digest;
 	return 0;

@@ -72,6 +72,14 @@ def test_include_fetches_only_the_blobs_that_it_needs(tmp_path, registry, model,
     assert not [t for t in titles if t.endswith(".safetensors")], titles
 
 
+def test_each_manifest_is_asked_for_once(tmp_path, registry, model, repo):
+    tool.ok("pack", model, f"{repo}:v1")
+    mark = len(registry.requests("GET", "/manifests/"))
+    tool.ok("pull", f"{repo}:v1", tmp_path / "out")
+    asked = registry.requests("GET", "/manifests/")[mark:]
+    assert len(asked) == 2, asked  # the index by its tag, one manifest by its digest
+
+
 def manifest_of(registry, repo: str) -> bytes:
     name = repo.split("/", 1)[1]
     index = json.loads(registry.get(name, "v1")[1])
