@@ -53,6 +53,11 @@ def act_of(name: str) -> str:
     return name if name == "short" else str(getattr(errno, name))
 
 
+def matters(kind: str, calls: list[str]) -> bool:
+    """Does one of them have to succeed? What is left of our own work is the next run's to remove."""
+    return any(kind != "unlink" or not (".modelcar." in call or call.endswith(" journal")) for call in calls)
+
+
 @pytest.mark.matrix(4)
 @pytest.mark.parametrize("kind,name", PAIRS, ids=lambda value: value)
 def test_a_call_that_fails_is_got_over_or_reported(case, kind, name, request):
@@ -67,4 +72,5 @@ def test_a_call_that_fails_is_got_over_or_reported(case, kind, name, request):
             except AssertionError as problem:
                 problems.append(str(problem).split("\nassert ")[0])
     assert not problems, f"{len(problems)} problems\n" + "\n".join(problems[:20])
-    assert not outcome or outcome in codes or not crashes.FULL or not calls, f"no run ended with {outcome}"
+    must_show = crashes.FULL and bool(outcome) and matters(kind, calls)
+    assert outcome in codes or not must_show, f"no run ended with {outcome}"
