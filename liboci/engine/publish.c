@@ -103,7 +103,7 @@ static int place_swap(struct oci_publication *p, const char *tree, struct oci_er
 		return -1;
 	/* The old tree stays for those who read it, until the next pull. */
 	snprintf(dir, sizeof dir, "%s.part", p->stage->prefix);
-	(void)renameat(p->stage->parent, dir, place->parent, old);
+	p->holds_old = renameat(p->stage->parent, dir, place->parent, old) < 0;
 	return 0;
 }
 

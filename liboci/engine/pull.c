@@ -259,8 +259,8 @@ static int give_up(const struct pull_tree *t, struct oci_error *err)
 	if (!err)
 		return -1;
 	blame_takeover(t, err);
-	if (err->code == OCI_E_BUSY)
-		return -1; /* what is staged is another writer's now */
+	if (err->code == OCI_E_BUSY || t->holds_old)
+		return -1; /* what is staged is another writer's now, or is what readers had */
 	useful = t->keep && pull_dir_blame(t, err) && err->code != OCI_E_FORMAT && err->code != OCI_E_UNSUPPORTED &&
 		err->code != OCI_E_DIGEST;
 	if (!useful)
@@ -284,7 +284,7 @@ static int land_and_publish(struct pull_tree *t, struct oci_error *err)
 	if ((blocks ? pull_blocks(t, err) : take_streams(t, err)) < 0 || pull_dir_check(t, err) < 0 ||
 		(!t->report.unchanged && publish(t, err) < 0))
 		return give_up(t, err);
-	if (!t->holds_old || !blocks)
+	if (!t->holds_old)
 		oci_stage_remove(&t->stage);
 	if (t->report.unchanged)
 		report_unchanged(t);

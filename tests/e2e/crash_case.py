@@ -3,7 +3,7 @@ import signal
 from pathlib import Path
 
 import tool
-from crashes import Mode, Ran, Reader, age, look, put_back, run
+from crashes import Holder, Mode, Ran, Reader, age, look, put_back, run
 
 
 def brief(result: tool.Result) -> str:
@@ -26,10 +26,11 @@ class Case:
             self.dest.rename(self.template)
 
     def pull(self, **how) -> Ran:
-        with Reader(lambda: self.mode.eye(self.dest)) as reader:
+        with Holder(self.dest if self.mode.leaves_old else None) as holder, Reader(lambda: self.mode.eye(self.dest)) as reader:
             lack = ",".join(filter(None, (self.mode.lack, how.pop("lack", ""))))
             ran = run("pull", "--json", *self.mode.options, self.refs[1], self.dest, root=self.books, lack=lack, **how)
         self.check(reader.seen, f"{how}: {brief(ran.result)}: the reader")
+        assert holder.is_whole, f"{how}: {brief(ran.result)}: who had the old tree open lost it"
         return ran
 
     def check(self, seen: list, what: str) -> None:

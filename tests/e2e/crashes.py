@@ -155,6 +155,27 @@ class Reader:
         self.thread.join()
 
 
+class Holder:
+    """Has a directory open while it is entered; `is_whole` says afterwards whether all is in it that was."""
+
+    def __init__(self, path: Path | None):
+        self.path, self.fd, self.is_whole = path, None, True
+
+    def __enter__(self) -> "Holder":
+        if self.path and self.path.exists():
+            self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            self.had = snapshot(self.fd)
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.fd is not None:
+            try:
+                self.is_whole = snapshot(self.fd) == self.had
+            except FileNotFoundError:
+                self.is_whole = False
+            os.close(self.fd)
+
+
 @dataclass(frozen=True)
 class Mode:
     """A way to publish: how it is asked for, and what readers may see of the tree."""
