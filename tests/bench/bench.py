@@ -30,7 +30,8 @@ from cli import add_common, chosen, need_binary, say, size, tell, words, workpla
 
 PARTIES = [peers.Modelcar, peers.Direct, peers.Buffered, peers.KServe, peers.Skopeo, peers.Crane, peers.Regctl,
            peers.Oras, engines.Podman, engines.Containerd, engines.Buildah, engines.Umoci, engines.Olot,
-           limits.Curl, limits.CurlFiles, limits.CurlDirect, limits.Curls, limits.OpenSSL, limits.Copy, limits.CranePacked]
+           limits.Curl, limits.CurlFiles, limits.CurlDirect, limits.Disk, limits.Curls,
+           limits.OpenSSL, limits.Copy, limits.CranePacked]
 CACHES = ("warm", "cold")
 LOCAL = "local"
 TARGET_WORKS = ("push", "pack", "copy", "load")  # those that fill a registry

@@ -81,6 +81,18 @@ class CurlDirect(CurlFiles):
         assert {p.name: p.stat().st_size for p in self.tree(place).iterdir()} == image.blobs
 
 
+class Disk(CurlDirect):
+    """As many bytes around the page cache as a pull writes, from nowhere."""
+    name, program = "dd from /dev/zero with O_DIRECT", "dd"
+
+    def pull(self, image, side, place):
+        tree = self.tree(place)
+        tree.mkdir()
+        (place / "pairs").write_text("".join(f"{size}\n{tree / digest}\n" for digest, size in image.blobs.items()))
+        line = 'dd if=/dev/zero of="$2" count="$1" iflag=count_bytes,fullblock oflag=direct bs=4M status=none'
+        return Command(["xargs", "-a", place / "pairs", "-n", "2", "-P", str(CONNECTIONS), "bash", "-c", line, "bash"])
+
+
 class Curls(Curl):
     """A process for each blob, since one has one core for TLS."""
     name = "curl, many processes, to /dev/null"
