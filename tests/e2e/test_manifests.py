@@ -1,8 +1,11 @@
 """deploy/: every manifest is what Kubernetes and the others expect; what runs stands in test_pods.py."""
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -134,8 +137,11 @@ def test_our_containers_are_restricted_and_small(root):
 
 
 def test_openshift_variants_leave_the_user_to_the_project():
-    for root in (DEPLOY / "populate/openshift", DEPLOY / "populate/cron-openshift"):
+    roots = [root for root in ROOTS if root.name.endswith("openshift")]
+    assert {root.name for root in roots} == {"openshift", "cron-openshift", "gc-openshift", "verify-openshift"}
+    for root in roots:
         for spec in (s for d in kustomize.build(root) for s in pod_specs(d)):
+            assert spec["securityContext"]["runAsNonRoot"]
             assert not {"runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy"} & set(spec["securityContext"])
 
 
@@ -167,8 +173,86 @@ def test_a_service_account_that_a_pod_wants_is_there():
             assert spec.get("serviceAccountName") in {None, *there}, name_of(root)
 
 
+def test_what_a_pod_mounts_is_there():
+    """Each mount has its volume and each volume its mount; a ConfigMap is applied with the pod, a secret may be missing."""
+    for root in ROOTS:
+        documents = kustomize.build(root)
+        maps = {d["metadata"]["name"] for d in documents if d["kind"] == "ConfigMap"}
+        claims = {c["metadata"]["name"] for d in documents for c in d.get("spec", {}).get("volumeClaimTemplates", [])}
+        for spec in (s for d in documents for s in pod_specs(d) if d["kind"] != "InferenceService"):
+            mounts = {m["name"] for c in containers_of(spec) for m in c.get("volumeMounts", [])}
+            assert mounts == {v["name"] for v in spec.get("volumes", [])} | claims, name_of(root)
+            for volume in spec.get("volumes", []):
+                assert volume.get("configMap", {"name": None})["name"] in {None, *maps}, name_of(root)
+                assert volume.get("secret", {"optional": True})["optional"], name_of(root)
+
+
+def test_omes_agent_is_given_a_file_of_settings():
+    """It ends at once without --config, and the file of its image is another agent's."""
+    documents = kustomize.build(DEPLOY / "serving/ome")
+    spec = next(d for d in documents if d["kind"] == "Job")["spec"]["template"]["spec"]
+    container = spec["containers"][0]
+    place, name = next(a for a in container["args"] if a.startswith("--config=")).removeprefix("--config=").rsplit("/", 1)
+    mount = next(m["name"] for m in container["volumeMounts"] if m["mountPath"] == place)
+    source = next(v for v in spec["volumes"] if v["name"] == mount)["configMap"]["name"]
+    settings = next(d for d in documents if d["kind"] == "ConfigMap" and d["metadata"]["name"] == source)
+    assert yaml.safe_load(settings["data"][name]) == {"cluster_scoped": False}
+
+
+def test_a_server_is_not_confused_by_the_variables_of_services():
+    """A Service "vllm" sets VLLM_PORT to tcp://…, on which vLLM ends."""
+    servers = [(root, d) for root in ROOTS for d in kustomize.build(root) if d["kind"] in ("Deployment", "StatefulSet")]
+    assert len(servers) > 5
+    for root, server in servers:
+        assert server["spec"]["template"]["spec"]["enableServiceLinks"] is False, name_of(root)
+
+
+def test_a_server_on_a_volume_for_one_node_is_replaced_only_when_it_has_ended():
+    for deployment in (d for root in ROOTS for d in kustomize.build(root) if d["kind"] == "Deployment"):
+        on_claim = "persistentVolumeClaim" in json.dumps(deployment)
+        assert deployment["spec"].get("strategy") == ({"type": "Recreate"} if on_claim else None), deployment["metadata"]["name"]
+
+
+def test_pullers_on_gpu_nodes_tolerate_their_taint():
+    taint = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    for name in ("scale/daemonset", "scale/dragonfly", "scale/indexed", "populate/hostpath"):
+        specs = [s for d in kustomize.build(DEPLOY / name) for s in pod_specs(d)]
+        assert specs and all(s["tolerations"] == [taint] for s in specs), name
+
+
+def test_the_sleeper_of_the_daemon_set_ends_when_it_is_told(tmp_path):
+    """As process 1 of its pod, where no signal ends what has no handler for it."""
+    spec = kustomize.build(DEPLOY / "scale/daemonset")[0]["spec"]["template"]["spec"]
+    if not Path("/bin/busybox").exists():
+        pytest.skip("absent: busybox-static")
+    started = tmp_path / "started"
+    command = [a.replace("sleep infinity", f": >{started}; sleep infinity") for a in spec["containers"][0]["args"]]
+    inside = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "/bin/busybox", *command])
+    try:
+        while not started.exists():
+            assert inside.poll() is None
+            time.sleep(0.05)
+        child = Path(f"/proc/{inside.pid}/task/{inside.pid}/children").read_text().split()[0]
+        os.kill(int(child), signal.SIGTERM)
+        assert inside.wait(timeout=60) == 0
+    finally:
+        inside.kill()
+        inside.wait()
+
+
+def test_dragonfly_is_asked_at_the_address_of_the_node():
+    """A pod's own 127.0.0.1 is not where the node's daemon listens."""
+    puller = kustomize.build(DEPLOY / "scale/dragonfly")[0]["spec"]["template"]["spec"]["initContainers"][0]
+    assert {"name": "HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}} in puller["env"]
+    assert "--endpoint=reg.example=http://$(HOST_IP):4001" in puller["args"]
+    assert [a.rsplit("=", 1)[1].split(":")[0] for a in puller["args"] if a.startswith("--endpoint-header=")] == \
+        ["X-Dragonfly-Registry", "X-Dragonfly-Use-P2P"]
+
+
 def test_argo_cd_never_deletes_a_volume():
-    """As a hook, whatever its policy, a claim would go with what is on it."""
+    """As a hook, whatever its policy, a claim would go with what is on it; and as a resource, when git forgets it."""
+    claim = next(d for d in kustomize.build(DEPLOY / "pipelines/argo-cd/on-demand") if d["kind"] == "PersistentVolumeClaim")
+    assert claim["metadata"]["annotations"] == {"argocd.argoproj.io/sync-options": "Prune=false,Delete=false"}
     documents = kustomize.build(DEPLOY / "pipelines/argo-cd/presync")
     assert {d["kind"] for d in documents} == {"Job"}
     for root in ROOTS:
@@ -194,7 +278,7 @@ def test_servers_on_versions_read_the_newest():
     deployment = next(d for d in kustomize.build(DEPLOY / "serving/vllm-versions") if d["kind"] == "Deployment")
     spec = deployment["spec"]["template"]["spec"]
     assert spec["initContainers"][0]["args"][-1] == "/models/qwen2/current"
-    assert spec["containers"][0]["args"][0] == "--model=/models/qwen2/current"
+    assert spec["containers"][0]["args"][0] == "/models/qwen2/current"
 
 
 def test_github_packs_repositories_of_any_case(tmp_path):
