@@ -20,13 +20,24 @@ newest() { k get pods -l "job-name=$job" "$@" --sort-by=.metadata.creationTimest
 # ended POD FIELD: of where its container ended
 ended() { k get pod "$1" -o "jsonpath={.status.containerStatuses[0].state.terminated.$2}" || true; }
 
+# follow POD: its log, beside us, so that the deadline holds while it runs; kubectl itself, so that it can be ended
+follow() { "$kubectl" --namespace "$namespace" logs --follow "$1" >&2 & follower=$!; }
+
+# read_on: until the log that is followed has ended, which it does with its container
+read_on() { [ -z "$follower" ] || wait "$follower" || true; follower=; }
+
+stop() { [ -z "$follower" ] || kill "$follower" 2>/dev/null || true; }
+
 k create job "$job" --from="cronjob/$cronjob" >&2
-seen=
+seen= follower=
+trap stop EXIT
 while :; do
 	if [ "$(condition Complete)" = True ]; then
+		read_on
 		exit 0
 	fi
 	if [ "$(condition Failed)" = True ]; then
+		read_on
 		pod=$(newest)
 		[ -z "$pod" ] || ended "$pod" message >&2
 		code=$([ -z "$pod" ] || ended "$pod" exitCode)
@@ -39,9 +50,9 @@ while :; do
 	fi
 	pod=$(newest --field-selector=status.phase!=Pending)
 	if [ -n "$pod" ] && [ "$pod" != "$seen" ]; then
+		read_on # of the pod before, which has ended
 		seen=$pod
-		k logs --follow "$pod" >&2 || true
-	else
-		sleep "${POLL_SECONDS:-5}"
+		follow "$pod"
 	fi
+	sleep "${POLL_SECONDS:-5}"
 done

@@ -22,7 +22,7 @@ case "$*" in
 *message*) echo "$MESSAGE" ;;
 *"items["[0-9-]*) echo "error executing jsonpath: array index out of bounds: index -1, length 0" >&2; exit 1 ;;
 *"get pods"*) [ "$(grep -c 'get pods' "$STATE/calls")" -lt "${BEGUN:-1}" ] || echo pod-1 ;;
-*logs*) echo "the log" ;;
+*logs*) echo "the log"; exec sleep "${LOG_SECONDS:-0}" ;;
 esac
 """
 
@@ -142,6 +142,9 @@ def test_deploy_sh_waits_for_a_pod_that_has_not_begun_and_follows_its_log(tmp_pa
     assert run.stderr.count("the log") == 1
 
 
-def test_deploy_sh_gives_up_waiting_and_says_so(tmp_path):
-    run = deploy(tmp_path, COMPLETE="", FAILED="", CODE="", MESSAGE="", TIMEOUT_SECONDS="0")
+@pytest.mark.parametrize("seconds", ["0", "1"], ids=["at-once", "while-it-follows"])
+def test_deploy_sh_gives_up_waiting_and_says_so(tmp_path, seconds):
+    """A log that goes on for longer than the deadline does not hold it up: the run would be ended by its own limit."""
+    run = deploy(tmp_path, COMPLETE="", FAILED="", CODE="", MESSAGE="", TIMEOUT_SECONDS=seconds, POLL_SECONDS="0.1",
+                 LOG_SECONDS="3600")
     assert run.returncode == 41 and "still runs" in run.stderr
