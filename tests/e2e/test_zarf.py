@@ -1,4 +1,5 @@
 """Images as a Zarf cluster expects them in its registry: the path of the source, its tag, and the agent's tag."""
+import os
 import subprocess
 import zlib
 
@@ -6,6 +7,7 @@ import pytest
 
 import bundles
 import images
+import kustomize
 import tool
 import trees
 from copies import TAGS, five_tags, image, mirror, push, signed_layout, states, tags_of
@@ -195,3 +197,38 @@ def test_signatures_keep_the_tags_that_they_are_looked_up_by(tmp_path, start):
     assert len(signatures) == 1
     assert not [tag for tag in tags_of(server, "team/s") if tag.startswith("sha256-") and "-zarf-" in tag]
     assert agents(middle.ref("team/s"), "v1") <= tags_of(server, "team/s")
+
+
+ZARF = """#!/bin/sh
+case "$1" in
+connect) echo $$ >tunnel; exec sleep 3600 ;;
+tools) echo push-secret ;;
+esac
+"""
+
+
+def test_the_package_loads_its_bundle_through_a_tunnel_that_it_closes(tmp_path, start):
+    """The action of deploy/'s package as Zarf runs it, with a stand-in for zarf, which it calls by its own path."""
+    server = start(DockerRegistry, "registry", users={"zarf-push": "push-secret"})
+    layout = bundles.named(tmp_path / "layout", {"reg.example/models/qwen2:0.5b": "one"})
+    bundles.create(f"oci:{layout.root}", to=tmp_path / "model.tar")
+    (tmp_path / "zarf").write_text(ZARF)
+    (tmp_path / "zarf").chmod(0o755)
+    (tmp_path / "modelcar").symlink_to(tool.binary())
+    component = next(c for c in kustomize.load_all(tool.ROOT / "deploy/air-gap/zarf/zarf.yaml")[0]["components"]
+                     if c["name"] == "model")
+    load = component["actions"]["onDeploy"]["after"][0]
+    assert all(entry.startswith("REGISTRY=127.0.0.1:") for entry in load["env"])
+
+    def deploy() -> subprocess.CompletedProcess:
+        return subprocess.run(["sh", "-e", "-c", load["cmd"]], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+                              env={**tool.clean_env(None), "HOME": str(tmp_path), "REGISTRY": server.host})
+
+    run = deploy()
+    assert run.returncode == 0, run.stderr
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "tunnel").read_text()), 0)
+    result = tool.ok("tags", server.ref("models/qwen2"), "--authfile", tmp_path / ".docker/config.json", "--plain-http")
+    assert set(result.out.split()) == agents("reg.example/models/qwen2", "0.5b")
+    (tmp_path / "zarf").write_text(ZARF.replace("push-secret", "old-secret"))
+    assert deploy().returncode == tool.REFUSED
