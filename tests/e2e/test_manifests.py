@@ -187,6 +187,31 @@ def test_what_a_pod_mounts_is_there():
                 assert volume.get("secret", {"optional": True})["optional"], name_of(root)
 
 
+def test_what_pulls_from_a_registry_has_its_credentials():
+    """Where the kubelet pulls the model it is the pod's secret for images; where modelcar does, a mounted one."""
+    for root in ROOTS:
+        documents = kustomize.build(root)
+        for document in documents:
+            uri = document.get("spec", {}).get("predictor", {}).get("model", {}).get("storageUri", "")
+            images = [v for s in pod_specs(document) for v in s.get("volumes", []) if "image" in v]
+            if images or uri.startswith(("oci://", "oci+")):
+                assert json.dumps(document).count('"imagePullSecrets": [{"name": "registry-credentials"}]') == 1, name_of(root)
+            for spec in pod_specs(document):
+                for container in (c for c in ours(spec) if c.get("args", [""])[0] == "pull"):
+                    auth = next(m for m in container["volumeMounts"] if m["name"] == "auth")
+                    assert {"name": "DOCKER_CONFIG", "value": auth["mountPath"]} in container["env"], name_of(root)
+
+
+def test_kserves_init_container_mounts_what_its_inference_service_has():
+    documents = {d["kind"]: d["spec"] for d in kustomize.build(DEPLOY / "serving/kserve/storage-container")}
+    container = documents["ClusterStorageContainer"]["container"]
+    mount, = container["volumeMounts"]
+    volume, = documents["InferenceService"]["predictor"]["volumes"]
+    assert mount["name"] == volume["name"] and volume["secret"]["optional"]
+    config = f"{mount['mountPath']}/{volume['secret']['items'][0]['path']}"
+    assert {"name": "KSERVE_OCI_DOCKER_CONFIG", "value": config} in container["env"]
+
+
 def test_omes_agent_is_given_a_file_of_settings():
     """It ends at once without --config, and the file of its image is another agent's."""
     documents = kustomize.build(DEPLOY / "serving/ome")

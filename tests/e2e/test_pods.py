@@ -163,14 +163,16 @@ def test_a_server_on_versions_is_held_back_until_one_is_current_and_old_ones_are
 
 def test_kserve_gets_its_init_container(pods, pushed, model):
     """As its webhook makes it of the ClusterStorageContainer: the source, then /mnt/models, on an emptyDir."""
-    container = next(d for d in kube.kustomize.build(kube.DEPLOY / "serving/kserve/storage-container")
-                     if d["kind"] == "ClusterStorageContainer")["spec"]["container"]
+    documents = {d["kind"]: d for d in kube.kustomize.build(kube.DEPLOY / "serving/kserve/storage-container")}
+    container = documents["ClusterStorageContainer"]["spec"]["container"]
     mount = {"name": "kserve-provision-location", "mountPath": "/mnt/models"}
-    init = {**container, "args": [f"oci-artifact://{pushed}", "/mnt/models"], "volumeMounts": [mount]}
+    init = {**container, "args": [f"oci-artifact://{pushed}", "/mnt/models"],
+            "volumeMounts": [mount, *container["volumeMounts"]]}
     server = {"name": "kserve-container", "image": "reg.example/tools/modelcar:0", "args": ["verify", "/mnt/models"],
               "volumeMounts": [{**mount, "readOnly": True}]}
     pod = pods.play({"initContainers": [init], "containers": [server],
-                     "volumes": [{"name": "kserve-provision-location", "emptyDir": {}}]}, runAsUser=1000, runAsGroup=1000)
+                     "volumes": [{"name": "kserve-provision-location", "emptyDir": {}},
+                                 *documents["InferenceService"]["spec"]["predictor"]["volumes"]]}, runAsUser=1000, runAsGroup=1000)
     assert pod.wait("kserve-container") == tool.OK, pod.logs("storage-initializer") + pod.logs("kserve-container")
 
 
