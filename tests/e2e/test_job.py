@@ -7,7 +7,7 @@ import yaml
 
 import kustomize
 import tool
-from test_manifests import validate
+from manifests import validate
 
 IMAGE = "reg.example/tools/modelcar:0.1.0"
 REF = "reg.example/models/qwen2_7b:v1"
