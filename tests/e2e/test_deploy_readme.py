@@ -37,6 +37,13 @@ def test_the_commands_of_the_readme_are_ones_that_the_tool_has():
             assert re.search(rf"{re.escape(option)}[=, ]", text), (words, option)
 
 
+def test_the_task_of_the_readme_is_started_with_what_it_has():
+    task = yaml.safe_load((DEPLOY / "pipelines/tekton/task.yaml").read_text())["spec"]
+    command = re.search(r"^tkn .*?(?=#)", readme(), re.S | re.M)[0]
+    assert set(re.findall(r"-p (\w+)=", command)) == {p["name"] for p in task["params"]}
+    assert set(re.findall(r"-w name=(\w+),", command)) == {w["name"] for w in task["workspaces"]}
+
+
 def test_the_jobs_of_the_readme_are_valid():
     jobs = [words for words in commands() if words[0] == "job"]
     assert len(jobs) > 1

@@ -153,6 +153,14 @@ def test_a_server_on_a_volume_for_one_node_is_replaced_only_when_it_has_ended():
         assert deployment["spec"].get("strategy") == ({"type": "Recreate"} if on_claim else None), deployment["metadata"]["name"]
 
 
+def test_the_pull_that_goes_on_beside_a_server_prefers_its_node():
+    documents = {d["kind"]: d["spec"] for d in kustomize.build(DEPLOY / "serving/triton-volume")}
+    pod = documents["CronJob"]["jobTemplate"]["spec"]["template"]["spec"]
+    preferred, = pod["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    labels = preferred["podAffinityTerm"]["labelSelector"]["matchLabels"]
+    assert labels.items() <= documents["Deployment"]["template"]["metadata"]["labels"].items()
+
+
 def test_pullers_on_gpu_nodes_tolerate_their_taint():
     taint = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
     for name in ("scale/daemonset", "scale/dragonfly", "scale/indexed", "populate/hostpath"):

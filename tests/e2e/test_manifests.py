@@ -74,6 +74,15 @@ def test_images_and_digests_stand_in_one_place():
                 assert re.search(r":[\w.-]+$|@sha256:", container["image"]), f"{name_of(root)}: {container['image']}"
 
 
+def test_files_that_are_not_kustomizes_name_the_image_of_the_settings():
+    settings = {i["name"]: i for i in kustomize.load_all(DEPLOY / "settings/kustomization.yaml")[0]["images"]}
+    known = {f"{i['newName']}:{i['newTag']}" for i in settings.values()}
+    for path in ("air-gap/zarf/zarf.yaml", "pipelines/github/pack-model.yml", "pipelines/kubeflow/pipeline.py",
+                 "image/kserve/Containerfile", "image/ci/Containerfile", "README.md"):
+        named = set(re.findall(r"reg\.example/tools/(?!modelcar-ci)[\w-]+:[\w.]+", (DEPLOY / path).read_text()))
+        assert named and named <= known, path
+
+
 def test_no_placeholder_is_left():
     for root in ROOTS:
         text = kustomize.dump(kustomize.build(root))
