@@ -121,8 +121,10 @@ static void put_spec(struct manifest *m, const struct job_flags *flags, const ch
 	line(m, 0, "spec:");
 	if (flags->suspend && !flags->cron)
 		line(m, 1, "suspend: true");
-	line(m, 1, "backoffLimit: 6");
-	line(m, 1, "ttlSecondsAfterFinished: 86400");
+	/* A CronJob tries again by its schedule, and keeps a number of Jobs, not a time. */
+	line(m, 1, "backoffLimit: %d", flags->cron ? 2 : 6);
+	if (!flags->cron)
+		line(m, 1, "ttlSecondsAfterFinished: 86400");
 	line(m, 1, "podFailurePolicy:");
 	line(m, 2, "rules:");
 	line(m, 3, "- action: Ignore # a node that is drained; the next pod goes on where this one ended");

@@ -63,14 +63,32 @@ def test_openshift_gets_no_user():
     assert set(context) == {"runAsNonRoot", "seccompProfile"}
 
 
-def test_it_has_what_the_manifests_of_deploy_have():
-    base = next(d for d in kustomize.build(tool.ROOT / "deploy/populate/base") if d["kind"] == "Job")["spec"]
-    ours = job(REF, CLAIM)["spec"]
-    assert ours["podFailurePolicy"] == base["podFailurePolicy"] and ours["backoffLimit"] == base["backoffLimit"]
-    pod, base_pod = ours["template"]["spec"], base["template"]["spec"]
-    assert pod["securityContext"] == base_pod["securityContext"]
-    for key in ("securityContext", "resources"):
-        assert pod["containers"][0][key] == base_pod["containers"][0][key]
+def without_place(spec: dict) -> dict:
+    """What a Job does, without what model, from whom and whereto."""
+    pod = spec["template"]["spec"]
+    for key in ("image", "args", "env", "volumeMounts"):
+        pod["containers"][0].pop(key, None)
+    pod.pop("volumes")
+    return spec
+
+
+@pytest.mark.parametrize("openshift", [(), ("--openshift",)], ids=["", "openshift"])
+def test_it_has_what_the_manifests_of_deploy_have(openshift):
+    root = tool.ROOT / "deploy/populate" / ("openshift" if openshift else "base")
+    base = next(d for d in kustomize.build(root) if d["kind"] == "Job")["spec"]
+    assert without_place(job(REF, CLAIM, *openshift)["spec"]) == without_place(base)
+
+
+@pytest.mark.parametrize("openshift", [(), ("--openshift",)], ids=["", "openshift"])
+def test_a_cron_job_has_what_that_of_deploy_has(openshift):
+    root = tool.ROOT / "deploy/populate" / ("cron-openshift" if openshift else "cron")
+    base = next(d for d in kustomize.build(root) if d["kind"] == "CronJob")["spec"]
+    ours = job(REF, CLAIM, *openshift, "--cron", base["schedule"], "--publish", "version")["spec"]
+    words = base["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert words[:3] == ours["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"][:3]
+    for spec in (ours, base):
+        without_place(spec["jobTemplate"]["spec"])
+    assert ours == base
 
 
 @pytest.mark.parametrize("args", [("oci:/tmp/x:v1", CLAIM), (REF, "/data/x"), (REF, "pvc://models"), (REF, 'pvc://models/a"b'),
