@@ -92,6 +92,25 @@ def test_every_exit_code_is_in_the_troubleshooting_table():
     assert len(codes) > 20 and codes <= set(re.findall(r"^\| (\d+)", table, re.M))
 
 
+def sources() -> str:
+    """What the library and the tool can say, with what the compiler joins joined."""
+    text = "\n".join(p.read_text() for d in ("liboci", "tools") for p in sorted((tool.ROOT / d).rglob("*.c")))
+    return re.sub(r'"\s*\n\s*"', "", text)
+
+
+def test_the_troubleshooting_table_has_the_reasons_and_the_words_of_the_tool():
+    names = dict(re.findall(r"^\s(OCI_E_\w+) = (\d+),", (tool.ROOT / "liboci/base/error.h").read_text(), re.M))
+    reasons = re.findall(r'\{(OCI_E_\w+), "(\w+)"', (tool.ROOT / "tools/exits.c").read_text())
+    known = {names[name]: reason for name, reason in reasons if name in names}
+    rows = re.findall(r"^\| (\d[\d, ]*) \| (\w+) \| ([^|]+) \|", readme().split("## When it does not work")[1], re.M)
+    said = sources()
+    assert {code: reason for code, reason, _ in rows} == \
+        {code if int(code) < 128 else "130, 143": reason for code, reason in known.items()}
+    for code, _, words in rows:
+        for phrase in re.findall(r"`([^`]+)`", words):
+            assert phrase in said, f"{code}: no message has '{phrase}'"
+
+
 def test_lists_of_all_exit_codes_are_whole():
     """That of the specification, of the README and of the manual are one."""
     spec = set(re.findall(r"^\| (\d+\S*) \|", (tool.ROOT / "spec/exit-codes.md").read_text(), re.M))
