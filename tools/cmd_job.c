@@ -128,7 +128,7 @@ static void put_spec(struct manifest *m, const struct job_flags *flags, const ch
 	line(m, 1, "podFailurePolicy:");
 	line(m, 2, "rules:");
 	line(m, 3, "- action: Ignore # a node that is drained; the next pod goes on where this one ended");
-	line(m, 4, "onPodConditions: [{type: DisruptionTarget}]");
+	line(m, 4, "onPodConditions: [{type: DisruptionTarget, status: \"True\"}]");
 	line(m, 3, "- action: FailJob # another try would end the same");
 	line(m, 4, "onExitCodes:");
 	line(m, 5, "containerName: pull");

@@ -209,6 +209,12 @@ def test_argo_cd_never_deletes_a_volume():
             assert not hook or document["kind"] == "Job", name_of(root)
 
 
+def test_what_argo_cd_applies_is_pinned_by_digest():
+    for name in ("presync", "on-demand"):
+        container, = (c for d in kustomize.build(DEPLOY / "pipelines/argo-cd" / name) for s in pod_specs(d) for c in ours(s))
+        assert re.fullmatch(r"reg\.example/models/qwen2@sha256:[0-9a-f]{64}", container["args"][-2]), name
+
+
 def test_the_pods_of_the_indexed_job_are_all_alive_at_once():
     """The scheduler keeps apart what is alive; those that come later would land where the first have been."""
     spec = kustomize.build(DEPLOY / "scale/indexed")[0]["spec"]
