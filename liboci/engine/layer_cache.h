@@ -39,7 +39,7 @@ struct oci_layer_entry {
  * neither is an absolute path. The caller frees. */
 char *oci_layer_cache_default_dir(void);
 /* `dir` is made when it is missing; NULL or "": no cache. Entries that nobody has
- * used for 90 days go. */
+ * used for 90 days go, and what a killed process has left half written. */
 void oci_layer_cache_open(struct oci_layer_cache *cache, const char *dir);
 void oci_layer_cache_close(struct oci_layer_cache *cache);
 
