@@ -94,6 +94,19 @@ def test_leftovers_of_a_killed_pull_go_after_a_day(tmp_path):
     assert part.exists()
 
 
+def test_leftovers_of_a_tree_are_found_through_a_link_to_it(tmp_path, own_model):
+    (tmp_path / "volume").mkdir()
+    for number in range(2):
+        (own_model / "config.json").write_text('{"model_type": "llama", "n": %d}' % number)
+        tool.ok("pack", own_model, f"oci:{tmp_path}/l:v{number}")
+        tool.ok("pull", f"oci:{tmp_path}/l:v{number}", tmp_path / "volume/m")
+    (tmp_path / "link").symlink_to("volume/m")
+    names = [entry["name"] for entry in tool.ok("gc", "--json", tmp_path / "volume/m").json["entries"]]
+    assert len(names) == 1 and names[0].endswith(".old.part")
+    for path in (tmp_path / "link", f"{tmp_path}/link/"):
+        assert [entry["name"] for entry in tool.ok("gc", "--json", path).json["entries"]] == names
+
+
 def test_usage(tmp_path):
     tool.fails(tool.NOT_FOUND, "gc", tmp_path / "none")
     tool.fails(tool.USAGE, "gc", "--keep", "1", tmp_path)
