@@ -59,6 +59,30 @@ static void report_unchanged(struct pull_tree *t)
 	t->report.bytes_kept = t->report.bytes_files;
 }
 
+/* versions */
+
+/* The path of a version never changes, whatever part of the image is asked for next. */
+int pull_check_version(const struct pull_tree *t, struct oci_error *err)
+{
+	if (t->options->publish != OCI_PUBLISH_VERSION || !oci_place_holds(&t->place, &t->root.digest))
+		return 0;
+	oci_fail(err, OCI_E_OCCUPIED, "'%s' holds other files of this image, and a version never changes; remove it first, or "
+		"name another directory", t->place.path);
+	return oci_fail_side(err, OCI_SIDE_DEST);
+}
+
+static bool has_same_files(const struct pull_tree *t)
+{
+	const struct oci_listing *old = &t->place.records[0].listing;
+
+	if (!t->place.has_record || old->count != t->listing.count)
+		return false;
+	for (size_t i = 0; i < old->count; i++)
+		if (!oci_listing_find(&t->listing, old->files[i].path))
+			return false;
+	return true;
+}
+
 /* the lease */
 
 static int may_write(void *ctx, struct oci_error *err)
@@ -138,6 +162,10 @@ static int take_streams(struct pull_tree *t, struct oci_error *err)
 	t->keep = t->keep || atomic_load(&job.kept);
 	if (rc < 0)
 		return -1;
+	if (!has_same_files(t) && pull_check_version(t, err) < 0) {
+		t->keep = false; /* no run goes on from it */
+		return -1;
+	}
 	t->report.bytes_fetched = atomic_load(&job.fetched);
 	t->report.bytes_reused = atomic_load(&job.reused);
 	t->dirs = job.dirs;
