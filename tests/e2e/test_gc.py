@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+import crashes
 import tool
 import trees
 
@@ -54,6 +55,18 @@ def test_the_current_version_stays_however_old(versions):
     tool.ok("gc", root)
     assert present(root, names) == [0, 2, 3]
     tool.ok("wait", "--timeout", "0", root)
+
+
+@pytest.mark.parametrize("kind", ["symlink", "rename"])
+def test_a_version_that_goes_while_it_becomes_current_comes_again(versions, tmp_path, kind):
+    root, names = versions
+    back = ["--publish", "version", f"oci:{tmp_path}/l:v0", root]
+    process = crashes.start("pull", "--json", *back, root=tmp_path, act="stop-before", kinds=kind, at=1)
+    crashes.meanwhile(process, lambda: tool.ok("gc", root), 60)
+    assert process.returncode == tool.OK
+    assert os.readlink(root / "current") == names[0] and present(root, names) == [0, 2, 3]
+    tool.ok("verify", "--full", root / "current")
+    assert "unchanged" in tool.ok("pull", *back).err
 
 
 def test_young_versions_stay(versions):

@@ -162,22 +162,6 @@ def test_versions_stand_side_by_side_and_current_says_which(place, versions):
     assert len(names(place / "m")) == 3
 
 
-@pytest.mark.parametrize("format", [(), ("--format", "modelpack")], ids=["blocks", "streams"])
-def test_a_version_never_changes_to_another_part_of_its_image(place, versions, tmp_path, format):
-    ref, parts = f"oci:{tmp_path}/other:v1", ("--publish", "version", "--include", "*.json")
-    tool.ok("pack", *format, versions[1], ref)
-    version = tool.ok("pull", "--json", "--publish", "version", ref, place / "m").json["version"]
-    inode = (place / "m" / version).stat().st_ino
-    result = tool.fails(tool.NOT_OURS, "pull", *parts, ref, place / "m")
-    assert "a version never changes" in result.err and "the same command" not in result.err
-    assert (place / "m" / version).stat().st_ino == inode and names(place / "m") == {version, "current"}
-    trees.assert_same(versions[1], place / "m" / version)
-    (place / "m" / version / "config.json").write_text("damaged")
-    tool.ok("pull", *parts, ref, place / "m")
-    tool.ok("pull", *parts, ref, place / "m")
-    tool.fails(tool.NOT_OURS, "pull", "--publish", "version", ref, place / "m")
-
-
 def test_files_of_others_are_exit_34_and_stay(place, versions):
     one, _, two, _ = versions
     models.write(place / "m", {"notes/mine.txt": "mine"})
