@@ -43,6 +43,11 @@ void oci_layer_cache_close(struct oci_layer_cache *cache)
 	oci_cleanup_close(&cache->dir);
 }
 
+bool oci_layer_cache_remembers(const struct oci_layer_cache *cache)
+{
+	return cache->dir >= 0 && faccessat(cache->dir, ".", W_OK | X_OK, AT_EACCESS) == 0;
+}
+
 static void hash_text(struct oci_hash *hash, const char *text)
 {
 	oci_hash_update(hash, text, strlen(text) + 1);

@@ -172,8 +172,19 @@ def hold_the_largest(push, way: Cutter) -> subprocess.Popen:
     return push.begin(way.ref("a/m:v1"))
 
 
-def test_a_finished_blob_is_never_sent_again(server, cutter, push):
-    way = cutter()
+@pytest.fixture(params=["with a cache", "with a cache that cannot be written"])
+def pushing(request, push, small_volume):
+    """A push, also where what is hashed cannot be remembered."""
+    if "cannot" in request.param:
+        cache = small_volume(MIB)
+        (cache / "modelcar/layers").mkdir(parents=True)
+        subprocess.run(["mount", "-o", "remount,ro", cache], check=True)
+        push.env = push.env | {"XDG_CACHE_HOME": str(cache)}
+    return push
+
+
+def test_a_finished_blob_is_never_sent_again(server, cutter, pushing):
+    way, push = cutter(), pushing
     process = hold_the_largest(push, way)
     wait_for(lambda: finished(server), process)
     interrupt(process, way, signal.SIGKILL)
