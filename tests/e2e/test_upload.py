@@ -9,6 +9,7 @@ import urllib.request
 
 import pytest
 
+import images
 import models
 import tool
 import trees
@@ -262,6 +263,17 @@ def test_a_checkpoint_tag_never_replaces_a_tag_of_somebody(weights, server, push
     before = server.get("a/m", "other")
     tool.fails(tool.TAG_EXISTS, "pack", weights, server.ref("a/m:v1"), "--checkpoint-tag", "other")
     assert server.get("a/m", "other") == before
+
+
+def test_a_checkpoint_tag_that_a_killed_run_has_left_goes_though_nothing_is_new(tmp_path, weights, server, push):
+    layout = images.ImageLayout(tmp_path / "keep")
+    layout.manifest("v1", layout.blob(b"{}", images.EMPTY), [], artifactType="application/vnd.modelcar.checkpoint.v1")
+    push.ok(server.ref("a/m:v1"))
+    tool.ok("cp", layout.ref("v1"), server.ref("a/m:keep"))
+    push.ok(server.ref("a/m:v1"), "--checkpoint-tag", "keep", "--dry-run")
+    assert server.has("a/m", "keep")
+    assert "unchanged" in push.ok(server.ref("a/m:v1"), "--checkpoint-tag", "keep").err
+    assert server.has("a/m", "v1") and not server.has("a/m", "keep")
 
 
 def test_a_checkpoint_tag_needs_a_registry_and_another_name(tmp_path, weights):
