@@ -1,4 +1,5 @@
 """Pushes that are cut, killed and run again: what is sent twice, and what never is."""
+import json
 import os
 import random
 import signal
@@ -274,6 +275,19 @@ def test_a_checkpoint_tag_that_a_killed_run_has_left_goes_though_nothing_is_new(
     assert server.has("a/m", "keep")
     assert "unchanged" in push.ok(server.ref("a/m:v1"), "--checkpoint-tag", "keep").err
     assert server.has("a/m", "v1") and not server.has("a/m", "keep")
+
+
+def test_a_checkpoint_keeps_what_the_one_of_an_earlier_run_kept(tmp_path, start, push, monkeypatch):
+    monkeypatch.setenv("REGISTRY_STORAGE_DELETE_ENABLED", "false")  # so that the tag stays for us to see
+    server, layout, push.tree = start(DockerRegistry, "registry"), images.ImageLayout(tmp_path / "keep"), tmp_path / "large"
+    before = layout.blob(b"sent by a run before", images.LAYER)
+    layout.manifest("v1", layout.blob(b"{}", images.EMPTY), [before], artifactType="application/vnd.modelcar.checkpoint.v1")
+    tool.ok("cp", layout.ref("v1"), server.ref("a/m:keep"))
+    models.write(push.tree, {"w.bin": b""})
+    os.truncate(push.tree / "w.bin", 1024 * MIB)
+    assert "stays" in push.ok(server.ref("a/m:v1"), "--checkpoint-tag", "keep").err
+    kept = json.loads(server.get("a/m", "keep")[1])["layers"]
+    assert before["digest"] in {layer["digest"] for layer in kept} and max(layer["size"] for layer in kept) > 1024 * MIB
 
 
 def test_a_checkpoint_tag_needs_a_registry_and_another_name(tmp_path, weights):
