@@ -206,15 +206,6 @@ static bool has_state_beside(const struct gc *gc)
 	return !oci_mount_of(gc->dir, &mount) || !mount.is_root;
 }
 
-/* Where a link leads, as a pull goes: its state lies beside the directory itself. */
-static void open_beside(struct gc *gc)
-{
-	oci_autofree char *real = oci_fs_follow(gc->options->dir, NULL);
-
-	if (real)
-		gc->beside = oci_fs_open_parent(real, &gc->name, NULL);
-}
-
 /* Newest first; leftovers, by name, last. */
 static int compare(const void *a, const void *b)
 {
@@ -230,7 +221,7 @@ static int compare(const void *a, const void *b)
 int gc_scan(struct gc *gc, struct oci_error *err)
 {
 	if (has_state_beside(gc))
-		open_beside(gc);
+		gc->beside = oci_fs_open_real_parent(gc->options->dir, &gc->name, NULL);
 	if (oci_fs_walk(gc->dir, take_entry, gc, err) < 0 ||
 		(gc->beside >= 0 && oci_fs_walk(gc->beside, take_entry_beside, gc, err) < 0))
 		return -1;
