@@ -72,6 +72,10 @@ int oci_place_decide(struct oci_place *place, const struct oci_place_wish *wish,
 void oci_place_settle(struct oci_place *place, bool is_model);
 void oci_place_clear(struct oci_place *place);
 
+/* The record of the tree at `path`, as oci_record_find(); where a publication in place was cut short, that which
+ * the tree had, and is to have. */
+int oci_place_find_record(const char *path, struct oci_record *ret, struct oci_error *err);
+
 const char *oci_place_mode_name(enum oci_place_mode mode);
 /* Is a tree of these files one Triton model: a config.pbtxt or a version with a
  * model at its top? */

@@ -69,6 +69,23 @@ def test_what_a_killed_pull_has_written_is_not_fetched_again(tmp_path, registry,
         shutil.rmtree(tmp_path / "m")
 
 
+def test_a_killed_repair_is_ended_by_the_next(two_refs, two_versions, tmp_path):
+    dest = tmp_path / "place/m"
+    (tmp_path / "place").mkdir()
+    for at in range(1, 100):
+        shutil.rmtree(dest, ignore_errors=True)
+        tool.ok("pull", two_refs[0], dest)
+        models.flip(dest / "a.bin", 100)
+        (dest / "config.json").write_text("damaged")
+        killed = crashes.run("repair", dest, root=tmp_path, kinds="rename", act="kill-after", at=at)
+        if killed.result.code == tool.OK:
+            break
+        tool.ok("repair", dest)
+        assert crashes.look(dest) == crashes.look(two_versions[0]), killed.calls[-1]
+        assert [path.name for path in dest.parent.iterdir()] == ["m"], killed.calls[-1]
+    assert at > 3
+
+
 @pytest.mark.parametrize("mode", crashes.MODES, ids=lambda mode: mode.name)
 @pytest.mark.parametrize("act", ["kill-before", "kill-after"])
 def test_of_a_foreign_image_nothing_is_fetched_once_all_has_landed(mode, act, two_foreign_refs, two_versions,
