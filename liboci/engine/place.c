@@ -124,6 +124,41 @@ static int find_records(struct oci_place *place, struct oci_error *err)
 	return 0;
 }
 
+static ino_t file_at(int dir, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) ? st.st_ino : 0;
+}
+
+/* Damaged ones, and that of a Triton model that somebody removed: no record could take their names. */
+static void find_false_records(struct oci_place *place)
+{
+	bool beside = place->has_record && place->beside, inside = place->has_record && !place->beside;
+	char name[OCI_RECORD_BESIDE_MAX];
+
+	if (place->dir >= 0 && !inside)
+		place->false_inside = file_at(place->dir, OCI_RECORD_NAME);
+	if (!place->is_mount && !beside)
+		place->false_beside = file_at(place->parent, oci_record_beside(place->name, name));
+}
+
+static int clean(int dir, const char *name, ino_t ino, struct oci_error *err)
+{
+	if (ino == 0 || file_at(dir, name) != ino || unlinkat(dir, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	return oci_fs_fail(err, errno, "remove", name);
+}
+
+int oci_place_clean(const struct oci_place *place, struct oci_error *err)
+{
+	char beside[OCI_RECORD_BESIDE_MAX];
+
+	if (clean(place->dir, OCI_RECORD_NAME, place->false_inside, err) < 0)
+		return -1;
+	return clean(place->parent, oci_record_beside(place->name, beside), place->false_beside, err);
+}
+
 /* content */
 
 static bool is_known(const struct oci_place *place, const char *path)
@@ -178,6 +213,7 @@ int oci_place_open(const char *path, struct oci_place *ret, struct oci_error *er
 		oci_wrap(err, "'%s'", path);
 		return oci_fail_side(err, OCI_SIDE_DEST);
 	}
+	find_false_records(&place);
 	*ret = place;
 	place = OCI_PLACE_NONE;
 	return 0;

@@ -215,7 +215,7 @@ static int announce(struct moving *m, struct oci_error *err)
 
 	if (oci_record_write(place->state, m->draft, m->p->record, err) < 0 || publish_may(m->p, err) < 0)
 		return -1;
-	return oci_publish_take_record(place, err);
+	return oci_publish_take_record(place, err) < 0 ? -1 : oci_place_clean(place, err);
 }
 
 static int make_dest(struct moving *m, struct oci_error *err)
