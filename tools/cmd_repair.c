@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "common.h"
 #include "dest.h"
+#include "engine/place.h"
 #include "engine/pull.h"
 #include "path.h"
 
@@ -90,7 +91,7 @@ static int run(const struct invocation *inv, struct oci_error *err)
 
 	if (!path)
 		return -1;
-	if (oci_record_find(path, &record, err) < 0)
+	if (oci_place_find_record(path, &record, err) < 0)
 		return oci_wrap(err, "'%s' has no record of a pull that could say what it was", inv->operands[0]);
 	if (parse_source(flags, &record, &ref, err) < 0 || common_store_options(inv, &flags->registry, &store, err) < 0)
 		return -1;

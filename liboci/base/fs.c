@@ -316,6 +316,13 @@ char *oci_fs_follow(const char *path, struct oci_error *err)
 	return real;
 }
 
+int oci_fs_open_real_parent(const char *path, char **name, struct oci_error *err)
+{
+	oci_autofree char *real = oci_fs_follow(path, err);
+
+	return real ? oci_fs_open_parent(real, name, err) : -1;
+}
+
 char *oci_fs_absolute(const char *path, struct oci_error *err)
 {
 	oci_autofree char *here = *path == '/' ? strdup("") : getcwd(NULL, 0);

@@ -93,6 +93,8 @@ int oci_fs_open_parent(const char *path, char **name, struct oci_error *err);
 /* A user's path, and where its last component is a link, what that leads to
  * (OCI_E_NOT_FOUND: nothing is there). The caller's to free. */
 char *oci_fs_follow(const char *path, struct oci_error *err);
+/* oci_fs_open_parent() of that: where what lies beside a directory is found. */
+int oci_fs_open_real_parent(const char *path, char **name, struct oci_error *err);
 
 /* Call `visit` for each entry below `dir`, parents first, names sorted by
  * bytes. `path` is relative to `dir`; `visit` returns 0 to go on (and down),

@@ -221,7 +221,7 @@ static int compare(const void *a, const void *b)
 int gc_scan(struct gc *gc, struct oci_error *err)
 {
 	if (has_state_beside(gc))
-		gc->beside = oci_fs_open_parent(gc->options->dir, &gc->name, NULL);
+		gc->beside = oci_fs_open_real_parent(gc->options->dir, &gc->name, NULL);
 	if (oci_fs_walk(gc->dir, take_entry, gc, err) < 0 ||
 		(gc->beside >= 0 && oci_fs_walk(gc->beside, take_entry_beside, gc, err) < 0))
 		return -1;

@@ -8,11 +8,13 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "base/temp.h"
 #include "store/upload_state.h"
 
 #define MAGIC "modelcar layer 1\n"
 #define MAGIC_BYTES (sizeof MAGIC - 1)
 #define SHA256_BYTES OCI_CHAIN_BYTES
+#define TEMP_PREFIX ".modelcar" /* of what oci_fs_write_file() makes */
 #define ENTRY_MAX (80 * OCI_MIB)
 #define CHAINS_MAX (64 * OCI_MIB)
 #define LIFE_S (90 * 24 * 3600)
@@ -30,13 +32,20 @@ char *oci_layer_cache_default_dir(void)
 void oci_layer_cache_open(struct oci_layer_cache *cache, const char *dir)
 {
 	cache->dir = dir && *dir ? oci_upload_state_open_dir(dir) : -1;
-	if (cache->dir >= 0)
-		oci_fs_remove_old(cache->dir, "", LIFE_S);
+	if (cache->dir < 0)
+		return;
+	oci_fs_remove_old(cache->dir, "", LIFE_S);
+	oci_temp_sweep(cache->dir, TEMP_PREFIX);
 }
 
 void oci_layer_cache_close(struct oci_layer_cache *cache)
 {
 	oci_cleanup_close(&cache->dir);
+}
+
+bool oci_layer_cache_remembers(const struct oci_layer_cache *cache)
+{
+	return cache->dir >= 0 && faccessat(cache->dir, ".", W_OK | X_OK, AT_EACCESS) == 0;
 }
 
 static void hash_text(struct oci_hash *hash, const char *text)

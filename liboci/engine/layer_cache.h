@@ -39,9 +39,11 @@ struct oci_layer_entry {
  * neither is an absolute path. The caller frees. */
 char *oci_layer_cache_default_dir(void);
 /* `dir` is made when it is missing; NULL or "": no cache. Entries that nobody has
- * used for 90 days go. */
+ * used for 90 days go, and what a killed process has left half written. */
 void oci_layer_cache_open(struct oci_layer_cache *cache, const char *dir);
 void oci_layer_cache_close(struct oci_layer_cache *cache);
+/* False where what is saved would not be there the next time. */
+bool oci_layer_cache_remembers(const struct oci_layer_cache *cache);
 
 /* `numbers`: which of the directory's files the shape's are. */
 void oci_layer_identity(const struct oci_layer_shape *shape, const struct oci_dir_file *files,

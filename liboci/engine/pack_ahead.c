@@ -88,7 +88,7 @@ static bool may_go_ahead(const struct pack_job *job)
 	const struct oci_pack_options *options = job->options;
 	bool unwanted = options->cache_dir && !*options->cache_dir;
 
-	return !options->dry_run && (job->cache.dir >= 0 || unwanted);
+	return !options->dry_run && (unwanted || oci_layer_cache_remembers(&job->cache));
 }
 
 static bool is_candidate(const struct pack_job *job, size_t i)

@@ -30,6 +30,38 @@ void pack_keep_clear(struct pack_keep *keep)
 	free(keep->blobs);
 }
 
+static int note(struct pack_keep *keep, const struct oci_descriptor *d, struct oci_error *err)
+{
+	for (size_t i = 0; i < keep->count; i++)
+		if (oci_digest_equal(&keep->blobs[i].digest, &d->digest))
+			return 0;
+
+	struct oci_descriptor *grown = reallocarray(keep->blobs, keep->count + 1, sizeof *grown);
+
+	if (!grown)
+		return oci_fail_nomem(err);
+	keep->blobs = grown;
+	grown[keep->count] = (struct oci_descriptor){0};
+	if (oci_descriptor_copy(&grown[keep->count], d, err) < 0)
+		return -1;
+	keep->count++;
+	return 0;
+}
+
+/* What the tag of an earlier run keeps, it keeps on: a manifest of what is not there would be refused. */
+static int take_over(struct pack_job *job, const struct oci_manifest *manifest, struct oci_error *err)
+{
+	for (size_t i = 0; i < manifest->layer_count; i++) {
+		bool there = false;
+
+		if (oci_store_exists(job->target, &manifest->layers[i], &there, err) < 0)
+			return oci_fail_side(err, OCI_SIDE_DEST);
+		if (there && note(&job->keep, &manifest->layers[i], err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int pack_keep_check(struct pack_job *job, struct oci_error *err)
 {
 	OCI_CLEANUP(oci_descriptor_clear) struct oci_descriptor found = {0};
@@ -52,7 +84,7 @@ int pack_keep_check(struct pack_job *job, struct oci_error *err)
 		oci_manifest_parse(oci_buf_text(&bytes), bytes.len, found.media_type, &manifest, err) < 0)
 		return oci_fail_side(err, OCI_SIDE_DEST);
 	if (manifest.artifact_type && strcmp(manifest.artifact_type, KEEP_TYPE) == 0)
-		return oci_descriptor_copy(&job->keep.manifest, &found, err);
+		return take_over(job, &manifest, err) < 0 ? -1 : oci_descriptor_copy(&job->keep.manifest, &found, err);
 	return oci_fail(err, OCI_E_EXISTS, "tag '%s' is not a checkpoint of an upload; choose another --checkpoint-tag",
 		tag);
 }
@@ -98,20 +130,6 @@ static int write_tag(struct pack_job *job, struct oci_error *err)
 	oci_descriptor_clear(&job->keep.manifest);
 	job->keep.manifest = root;
 	root = (struct oci_descriptor){0};
-	return 0;
-}
-
-static int note(struct pack_keep *keep, const struct oci_descriptor *d, struct oci_error *err)
-{
-	struct oci_descriptor *grown = reallocarray(keep->blobs, keep->count + 1, sizeof *grown);
-
-	if (!grown)
-		return oci_fail_nomem(err);
-	keep->blobs = grown;
-	grown[keep->count] = (struct oci_descriptor){0};
-	if (oci_descriptor_copy(&grown[keep->count], d, err) < 0)
-		return -1;
-	keep->count++;
 	return 0;
 }
 

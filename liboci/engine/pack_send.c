@@ -250,6 +250,8 @@ int pack_send(struct pack_job *job, struct oci_pack_report *report, struct oci_e
 	if (list_parcels(job, &parcels, err) < 0 || ask(&parcels, report, err) < 0)
 		return -1;
 	report->unchanged = unchanged;
+	if (unchanged && !job->options->dry_run && pack_keep_check(job, NULL) == 0)
+		pack_keep_end(job); /* of a run that was killed when all was there */
 	if (!unchanged && !job->options->dry_run && publish(job, &parcels, err) < 0)
 		return -1;
 	if (report_layers(&parcels, report, err) < 0)

@@ -124,6 +124,41 @@ static int find_records(struct oci_place *place, struct oci_error *err)
 	return 0;
 }
 
+static ino_t file_at(int dir, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) ? st.st_ino : 0;
+}
+
+/* Damaged ones, and that of a Triton model that somebody removed: no record could take their names. */
+static void find_false_records(struct oci_place *place)
+{
+	bool beside = place->has_record && place->beside, inside = place->has_record && !place->beside;
+	char name[OCI_RECORD_BESIDE_MAX];
+
+	if (place->dir >= 0 && !inside)
+		place->false_inside = file_at(place->dir, OCI_RECORD_NAME);
+	if (!place->is_mount && !beside)
+		place->false_beside = file_at(place->parent, oci_record_beside(place->name, name));
+}
+
+static int clean(int dir, const char *name, ino_t ino, struct oci_error *err)
+{
+	if (ino == 0 || file_at(dir, name) != ino || unlinkat(dir, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	return oci_fs_fail(err, errno, "remove", name);
+}
+
+int oci_place_clean(const struct oci_place *place, struct oci_error *err)
+{
+	char beside[OCI_RECORD_BESIDE_MAX];
+
+	if (clean(place->dir, OCI_RECORD_NAME, place->false_inside, err) < 0)
+		return -1;
+	return clean(place->parent, oci_record_beside(place->name, beside), place->false_beside, err);
+}
+
 /* content */
 
 static bool is_known(const struct oci_place *place, const char *path)
@@ -178,6 +213,7 @@ int oci_place_open(const char *path, struct oci_place *ret, struct oci_error *er
 		oci_wrap(err, "'%s'", path);
 		return oci_fail_side(err, OCI_SIDE_DEST);
 	}
+	find_false_records(&place);
 	*ret = place;
 	place = OCI_PLACE_NONE;
 	return 0;
@@ -193,6 +229,32 @@ void oci_place_clear(struct oci_place *place)
 	free(place->path);
 	free(place->name);
 	*place = OCI_PLACE_NONE;
+}
+
+/* Nobody knows what a tree is that was to become another. */
+static bool has_one_image(const struct oci_place *place)
+{
+	for (size_t i = 1; i < place->record_count; i++)
+		if (!oci_digest_equal(&place->records[i].root, &place->records[0].root))
+			return false;
+	return place->record_count > 0;
+}
+
+int oci_place_find_record(const char *path, struct oci_record *ret, struct oci_error *err)
+{
+	OCI_CLEANUP(oci_place_clear) struct oci_place place = OCI_PLACE_NONE;
+	struct oci_error why = {0};
+
+	if (oci_record_find(path, ret, &why) == 0)
+		return 0;
+	if (why.code == OCI_E_NOT_FOUND && oci_place_open(path, &place, NULL) == 0 && has_one_image(&place)) {
+		*ret = place.records[0];
+		place.records[0] = (struct oci_record){0};
+		return 0;
+	}
+	if (err)
+		*err = why;
+	return -1;
 }
 
 bool oci_place_holds(const struct oci_place *place, const struct oci_digest *root)

@@ -37,6 +37,7 @@ struct oci_place {
 	bool is_mount;
 	bool has_record;    /* records[0] is the tree's; else those are of a change under way */
 	bool beside;        /* its record lies beside it, or that of a change under way is to */
+	ino_t false_inside, false_beside; /* what has a record's name there and is not this tree's; 0: nothing */
 	struct oci_record records[OCI_PLACE_RECORDS_MAX]; /* what is known of the files in it */
 	size_t record_count;
 	bool has_versions; /* those of OCI_PUBLISH_VERSION, under a link */
@@ -54,6 +55,8 @@ bool oci_place_is_apart(const char *name);
 
 /* A directory that is to hold it must exist (OCI_E_NOT_FOUND). A link is followed. */
 int oci_place_open(const char *path, struct oci_place *ret, struct oci_error *err);
+/* Remove what false_inside and false_beside mean, unless another file is there by now. */
+int oci_place_clean(const struct oci_place *place, struct oci_error *err);
 /* Is there a whole tree of this image (by what the reference named)? By sizes and times. */
 bool oci_place_holds(const struct oci_place *place, const struct oci_digest *root);
 /* OCI_E_OCCUPIED already, whatever comes? For who is about to work long before he knows. */
@@ -71,6 +74,10 @@ int oci_place_decide(struct oci_place *place, const struct oci_place_wish *wish,
  * the record goes there: beside the model, unless nothing could be put there. */
 void oci_place_settle(struct oci_place *place, bool is_model);
 void oci_place_clear(struct oci_place *place);
+
+/* The record of the tree at `path`, as oci_record_find(); where a publication in place was cut short, that which
+ * the tree had, and is to have. */
+int oci_place_find_record(const char *path, struct oci_record *ret, struct oci_error *err);
 
 const char *oci_place_mode_name(enum oci_place_mode mode);
 /* Is a tree of these files one Triton model: a config.pbtxt or a version with a

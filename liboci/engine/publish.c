@@ -107,6 +107,16 @@ static int place_swap(struct oci_publication *p, const char *tree, struct oci_er
 	return 0;
 }
 
+/* The new tree has its record in it. */
+static void clean_beside(const struct oci_place *place)
+{
+	char beside[OCI_RECORD_BESIDE_MAX];
+
+	if (place->beside)
+		(void)unlinkat(place->parent, oci_record_beside(place->name, beside), 0);
+	(void)oci_place_clean(place, NULL);
+}
+
 static int publish_tree(struct oci_publication *p, struct oci_error *err)
 {
 	char tree[OCI_STAGE_NAME_MAX];
@@ -118,7 +128,10 @@ static int publish_tree(struct oci_publication *p, struct oci_error *err)
 	/* and who is stopped from here on finds the name gone. */
 	if (publish_may(p, err) < 0)
 		return -1;
-	return p->place->mode == OCI_PLACE_SWAP ? place_swap(p, tree, err) : place_fresh(p, tree, err);
+	if ((p->place->mode == OCI_PLACE_SWAP ? place_swap(p, tree, err) : place_fresh(p, tree, err)) < 0)
+		return -1;
+	clean_beside(p->place);
+	return 0;
 }
 
 int oci_publish(struct oci_publication *p, struct oci_error *err)

@@ -39,7 +39,7 @@ static int rank_of(const char *path)
 	return 0;
 }
 
-/* Directories that are empty now go, too. */
+/* Directories that are empty now go, too, and those that a run before had no time for. */
 static void remove_parents(int dir, const char *path)
 {
 	oci_autofree char *at = strdup(path);
@@ -51,7 +51,7 @@ static void remove_parents(int dir, const char *path)
 
 		*slash = '\0';
 		parent = oci_fs_parent_beneath(dir, at, &base, NULL);
-		if (parent < 0 || unlinkat(parent, base, AT_REMOVEDIR) < 0)
+		if (parent >= 0 && unlinkat(parent, base, AT_REMOVEDIR) < 0 && errno != ENOENT)
 			return;
 	}
 }
@@ -63,16 +63,14 @@ int oci_publish_remove(int dir, const char *path, struct oci_error *err)
 	oci_autoclose int parent = oci_fs_parent_beneath(dir, path, &base, &why);
 	char shown[OCI_STR_ESCAPE_MAX];
 
-	if (parent < 0 && (why.sys == ENOENT || why.sys == ENOTDIR))
-		return 0;
-	if (parent < 0) {
+	if (parent < 0 && why.sys != ENOENT && why.sys != ENOTDIR) {
 		if (err)
 			*err = why;
 		return -1;
 	}
-	if (unlinkat(parent, base, 0) == 0)
+	if (parent < 0 || unlinkat(parent, base, 0) == 0 || errno == ENOENT)
 		remove_parents(dir, path);
-	else if (errno != ENOENT && errno != EISDIR)
+	else if (errno != EISDIR)
 		return oci_fail_sys(err, errno, OCI_E_IO, "cannot remove '%s'", oci_str_escape(path, shown));
 	return 0;
 }
@@ -215,7 +213,7 @@ static int announce(struct moving *m, struct oci_error *err)
 
 	if (oci_record_write(place->state, m->draft, m->p->record, err) < 0 || publish_may(m->p, err) < 0)
 		return -1;
-	return oci_publish_take_record(place, err);
+	return oci_publish_take_record(place, err) < 0 ? -1 : oci_place_clean(place, err);
 }
 
 static int make_dest(struct moving *m, struct oci_error *err)

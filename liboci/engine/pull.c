@@ -1,7 +1,5 @@
 #include "engine/pull.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,9 +9,6 @@
 #include "engine/pull_tree.h"
 #include "engine/publish.h"
 #include "engine/remedy.h"
-
-#define VERSION_HEX 12
-#define CURRENT "current"
 
 static void clear(struct pull_tree *t)
 {
@@ -114,6 +109,18 @@ static int settle(struct pull_tree *t, struct oci_error *err)
 	return t->place.mode == OCI_PLACE_IN_PLACE ? 0 : pull_build_tree(t, &t->dirs, &t->made, err);
 }
 
+static bool has_same_files(const struct pull_tree *t)
+{
+	const struct oci_listing *old = &t->place.records[0].listing;
+
+	if (!t->place.has_record || old->count != t->listing.count)
+		return false;
+	for (size_t i = 0; i < old->count; i++)
+		if (!oci_listing_find(&t->listing, old->files[i].path))
+			return false;
+	return true;
+}
+
 static int take_streams(struct pull_tree *t, struct oci_error *err)
 {
 	OCI_CLEANUP(pull_clear) struct pull_job job = {.store = t->store,
@@ -138,6 +145,10 @@ static int take_streams(struct pull_tree *t, struct oci_error *err)
 	t->keep = t->keep || atomic_load(&job.kept);
 	if (rc < 0)
 		return -1;
+	if (!has_same_files(t) && pull_check_version(t, err) < 0) {
+		t->keep = false; /* no run goes on from it */
+		return -1;
+	}
 	t->report.bytes_fetched = atomic_load(&job.fetched);
 	t->report.bytes_reused = atomic_load(&job.reused);
 	t->dirs = job.dirs;
@@ -349,7 +360,7 @@ static void tidy(const struct pull_tree *t, int state, const char *name)
 		oci_stage_sweep(state, name, NULL, true, true);
 }
 
-static int pull_one(struct pull_tree *t, const char *dest, struct oci_error *err)
+int pull_one(struct pull_tree *t, const char *dest, struct oci_error *err)
 {
 	if (oci_place_open(dest, &t->place, err) < 0)
 		return -1;
@@ -372,36 +383,6 @@ static int pull_one(struct pull_tree *t, const char *dest, struct oci_error *err
 	if (pull_lease(t, err) < 0 || look(t, dest, err) < 0)
 		return -1;
 	return t->report.unchanged ? 0 : land_and_publish(t, err);
-}
-
-/* `dest`/sha256-<12 hex>, and the link that says which is current. */
-static int pull_version(struct pull_tree *t, struct oci_error *err)
-{
-	char hex[OCI_DIGEST_TEXT_MAX];
-	oci_autofree char *dest = NULL;
-	oci_autoclose int dir = -1;
-	OCI_CLEANUP(oci_place_clear) struct oci_place place = OCI_PLACE_NONE;
-
-	snprintf(t->report.version, sizeof t->report.version, "%s-%.*s", oci_digest_alg_name(t->root.digest.alg), VERSION_HEX,
-		oci_digest_hex(&t->root.digest, hex));
-	if (oci_place_open(t->options->dest, &place, err) < 0)
-		return -1;
-	if (place.has_record)
-		return oci_fail(err, OCI_E_OCCUPIED, "'%s' is a tree itself; versions want a directory of their own",
-			t->options->dest);
-	if (place.dir < 0 && t->options->dry_run) /* where nothing is, all is new */
-		return pull_one(t, t->options->dest, err);
-	if (place.dir < 0 && oci_fs_mkdirs_beneath(place.parent, place.name, 0775, err) < 0)
-		return oci_fail_side(err, OCI_SIDE_DEST);
-	dest = oci_str_printf("%s/%s", t->options->dest, t->report.version);
-	if (!dest)
-		return oci_fail_nomem(err);
-	if (pull_one(t, dest, err) < 0)
-		return -1;
-	if (t->options->dry_run)
-		return 0;
-	dir = oci_fs_open_dir(t->options->dest, err);
-	return dir < 0 || oci_publish_link(dir, CURRENT, t->report.version, err) < 0 ? oci_fail_side(err, OCI_SIDE_DEST) : 0;
 }
 
 static int open_source(struct pull_tree *t, struct oci_error *err)

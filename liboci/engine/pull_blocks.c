@@ -215,7 +215,7 @@ static int make_plan(struct blocks *b, struct oci_error *err)
 	if (b->plan.file_count == 0)
 		return oci_fail(err, OCI_E_NOT_FOUND, "no file matches --include and --exclude");
 	t->report.unchanged = is_there(t, &b->plan);
-	return 0;
+	return t->report.unchanged ? 0 : pull_check_version(t, err);
 }
 
 static uint64_t wanted_blocks(const struct oci_block_plan *plan)

@@ -46,6 +46,12 @@ int pull_lease(struct pull_tree *t, struct oci_error *err);
 int pull_blocks(struct pull_tree *t, struct oci_error *err);
 /* What pull_blocks() would do, as far as it shows without reading old blocks. */
 int pull_blocks_preview(struct pull_tree *t, struct oci_error *err);
+/* Make `dest` the tree, or find that it is. */
+int pull_one(struct pull_tree *t, const char *dest, struct oci_error *err);
+/* The same for options->dest as a directory of versions. */
+int pull_version(struct pull_tree *t, struct oci_error *err);
+/* OCI_E_OCCUPIED where a version is there, whole, that is to have other files. */
+int pull_check_version(const struct pull_tree *t, struct oci_error *err);
 /* Of streams: what each listed file is called in the stage; hard links get parts of their own. */
 int pull_name_parts(struct pull_tree *t, struct oci_error *err);
 /* Make a tree of them, in a staging directory beside. */

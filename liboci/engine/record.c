@@ -206,7 +206,7 @@ int oci_record_find(const char *path, struct oci_record *ret, struct oci_error *
 	if (oci_record_read(dir, OCI_RECORD_NAME, ret, &why) == 0)
 		return 0;
 	if (why.code == OCI_E_NOT_FOUND)
-		parent = oci_fs_open_parent(path, &name, NULL);
+		parent = oci_fs_open_real_parent(path, &name, NULL);
 	if (parent >= 0 && oci_record_read(parent, oci_record_beside(name, beside), ret, NULL) == 0)
 		return 0;
 	if (err)

@@ -220,11 +220,14 @@ bool oci_stage_any(int parent, const char *name)
 
 void oci_stage_sweep(int parent, const char *name, const struct oci_stage *keep, bool all, bool unchanged)
 {
-	char prefix[OCI_STAGE_NAME_MAX], lease[OCI_STAGE_NAME_MAX];
-	struct sweep job = {.parent = parent, .prefix = prefix, .keep = keep ? keep->prefix : "", .lease = lease, .all = all,
-		.unchanged = unchanged};
+	char prefix[OCI_STAGE_NAME_MAX], lease[OCI_STAGE_NAME_MAX], kept[OCI_STAGE_NAME_MAX] = "";
+	struct sweep job = {.parent = parent, .prefix = prefix, .keep = kept, .lease = lease, .all = all, .unchanged = unchanged};
 
 	dest_prefix(name, prefix);
+	if (keep && keep->flat)
+		snprintf(kept, sizeof kept, "%s", keep->prefix);
+	else if (keep)
+		dir_name(keep, kept); /* flat parts of the same image are of a run in another mode */
 	oci_stage_dest_name(name, "lease", lease);
 	sweep(&job);
 	oci_temp_sweep(parent, ".modelcar");

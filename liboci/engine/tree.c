@@ -172,15 +172,8 @@ static int remove_listed(int parent, const char *base, int tree, const struct oc
 
 static int remove_whole(int parent, const char *base, const char *path, struct oci_error *err)
 {
-	char hidden[64], beside[OCI_RECORD_BESIDE_MAX];
+	char hidden[64];
 
-	/* A Triton model: by another name it would be another model. */
-	if (unlinkat(parent, oci_record_beside(base, beside), 0) == 0) {
-		remove_current(parent, base);
-		return oci_fs_remove_tree(parent, base, err);
-	}
-	if (errno != ENOENT)
-		return oci_fs_fail(err, errno, "remove the record of", path);
 	if (oci_fs_temp_name(STATE, ".part", hidden, sizeof hidden, err) < 0)
 		return -1;
 	if (renameat(parent, base, parent, hidden) < 0)
@@ -194,11 +187,19 @@ static int remove_tree(int parent, const char *base, const char *path, char *kep
 	OCI_CLEANUP(oci_record_clear) struct oci_record record = {0};
 	struct strangers strangers = {&record.listing, kept};
 	oci_autoclose int tree = oci_fs_open_dir_beneath(parent, base, err);
+	char name[OCI_RECORD_BESIDE_MAX];
+	bool beside;
 
 	if (tree < 0 || read_record(parent, base, tree, &record, err) < 0 ||
 		oci_fs_walk(tree, find_stranger, &strangers, err) < 0)
 		return -1;
-	return *kept ? remove_listed(parent, base, tree, &record.listing, err) : remove_whole(parent, base, path, err);
+	/* A Triton model: by another name it would be another model. */
+	beside = is_file(parent, oci_record_beside(base, name));
+	if (!*kept && !beside)
+		return remove_whole(parent, base, path, err);
+	if (remove_listed(parent, base, tree, &record.listing, err) < 0)
+		return -1;
+	return *kept ? 0 : oci_fs_remove_tree(parent, base, err);
 }
 
 int oci_tree_remove(int root, const char *path, char kept[OCI_STR_ESCAPE_MAX], struct oci_error *err)

@@ -92,7 +92,7 @@ static int open_tree(const char *path, struct tree *ret, struct oci_error *err)
 			return 0;
 		}
 	}
-	parent = oci_fs_open_parent(path, &name, NULL);
+	parent = oci_fs_open_real_parent(path, &name, NULL);
 	find_record(ret, parent, name);
 	return 0;
 }

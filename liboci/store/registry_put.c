@@ -476,7 +476,6 @@ int oci_registry_put(struct oci_store *s, const struct oci_descriptor *d, const 
 	};
 
 	p.whole = d->size_bytes <= WHOLE_BYTES || p.no_pieces;
-
 	if (oci_registry_is_document(d) || d->size_bytes == 0)
 		return oci_store_pump(s, d, content, observer, cancel, err);
 	oci_buf_init(&p.url, OCI_URL_MAX);

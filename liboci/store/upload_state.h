@@ -15,8 +15,9 @@
  *
  * How far the upload came is not in it: the server knows better. Addresses
  * with a query other than distribution's `_state` (the server's own, sealed)
- * may hold a signature; they are not written down. Files older than 7 days are
- * removed when a state is opened.
+ * may hold a signature; they are not written down. Files older than 7 days, and
+ * what a process has left that was killed while it wrote one, are removed when a
+ * state is opened.
  */
 #pragma once
 

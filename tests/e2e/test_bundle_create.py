@@ -1,5 +1,6 @@
 """Bundles as they are made: what is in them, that it is always the same, and what is left out."""
 import json
+import os
 import random
 import shutil
 import signal
@@ -186,6 +187,14 @@ def test_made_again_it_is_checked_and_healed(source, out):
 def test_a_dry_run_says_what_it_would_be_and_writes_nothing(source, out):
     report = tool.ok("bundle", "create", f"oci:{source}:v1", "-o", out, "--dry-run", "--json").json
     assert report["blobBytes"] > sum(bundles.SIZES) and list(out.parent.iterdir()) == []
+
+
+def test_what_a_run_left_that_was_killed_while_it_wrote_a_list_goes(source, out):
+    half = out.parent / ".modelcar.0123456789abcdef.part"
+    half.write_text("kind,name")
+    os.utime(half, (1, 1))
+    tool.ok("bundle", "create", f"oci:{source}:v1", "-o", out)
+    assert sorted(path.name for path in out.parent.iterdir()) == ["m.tar", "m.tar.SHA256SUMS", "m.tar.csv"]
 
 
 def test_wrong_bytes_at_the_source_never_get_a_name(tmp_path, source, out):

@@ -8,6 +8,7 @@ import pytest
 import crashes
 import models
 import tool
+import trees
 from crash_case import Case
 
 BLOCK = 4 * crashes.MIB
@@ -67,6 +68,50 @@ def test_what_a_killed_pull_has_written_is_not_fetched_again(tmp_path, registry,
         again = tool.ok(*pull, tmp_path / "m", binary_path=tool.release_binary()).json["bytesFetched"]
         assert landed + again <= size + connections * BLOCK + crashes.MIB, f"killed before {at} of {len(writes)} writes"
         shutil.rmtree(tmp_path / "m")
+
+
+def test_a_run_in_another_mode_leaves_nothing_of_one_that_was_killed(two_refs, two_versions, tmp_path):
+    dest = tmp_path / "place/m"
+    (tmp_path / "place").mkdir()
+    tool.ok("pull", two_refs[0], dest)
+    crashes.run("pull", "--publish", "in-place", two_refs[1], dest, root=tmp_path, kinds="chmod", act="kill-before", at=4)
+    assert list(dest.parent.glob(".modelcar.*.[0-9].part")) or list(dest.parent.glob(".modelcar.*.[0-9][0-9].part"))
+    tool.ok("pull", two_refs[1], dest)
+    assert crashes.look(dest) == crashes.look(two_versions[1])
+    assert not [path.name for path in dest.parent.iterdir() if path != dest and not path.name.endswith(".old.part")]
+
+
+def test_directories_that_are_empty_after_an_update_go_though_it_was_killed(tmp_path):
+    dest = tmp_path / "place/m"
+    (tmp_path / "place").mkdir()
+    for tag, files in (("v1", {"a.json": "1", "b/c/d.json": "1"}), ("v2", {"a.json": "2"})):
+        tool.ok("pack", models.write(tmp_path / tag, files), f"oci:{tmp_path}/l:{tag}")
+    for at in range(1, 100):
+        shutil.rmtree(dest, ignore_errors=True)
+        tool.ok("pull", f"oci:{tmp_path}/l:v1", dest)
+        update = ("pull", "--publish", "in-place", f"oci:{tmp_path}/l:v2", dest)
+        if crashes.run(*update, root=tmp_path, kinds="unlink", act="kill-after", at=at).result.code == tool.OK:
+            break
+        tool.ok(*update)
+        assert {path.name for path in dest.iterdir()} == {"a.json", trees.RECORD}, at
+    assert at > 3
+
+
+def test_a_killed_repair_is_ended_by_the_next(two_refs, two_versions, tmp_path):
+    dest = tmp_path / "place/m"
+    (tmp_path / "place").mkdir()
+    for at in range(1, 100):
+        shutil.rmtree(dest, ignore_errors=True)
+        tool.ok("pull", two_refs[0], dest)
+        models.flip(dest / "a.bin", 100)
+        (dest / "config.json").write_text("damaged")
+        killed = crashes.run("repair", dest, root=tmp_path, kinds="rename", act="kill-after", at=at)
+        if killed.result.code == tool.OK:
+            break
+        tool.ok("repair", dest)
+        assert crashes.look(dest) == crashes.look(two_versions[0]), killed.calls[-1]
+        assert [path.name for path in dest.parent.iterdir()] == ["m"], killed.calls[-1]
+    assert at > 3
 
 
 @pytest.mark.parametrize("mode", crashes.MODES, ids=lambda mode: mode.name)

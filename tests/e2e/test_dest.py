@@ -206,3 +206,27 @@ def test_no_record_vouches_for_what_another_has_put_there(tmp_path, packed):
     assert not (dest / trees.RECORD).exists()
     tool.ok("pull", ref, dest)
     trees.assert_same(tree, dest)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"recordVersion":1}'])
+def test_a_record_that_cannot_be_read_is_in_nobodys_way(tmp_path, packed, text):
+    ref, tree = packed
+    tool.ok("pull", ref, tmp_path / "m")
+    (tmp_path / "m" / trees.RECORD).write_text(text)
+    tool.fails(tool.NOT_OURS, "pull", ref, tmp_path / "m")
+    tool.ok("pull", "--adopt", ref, tmp_path / "m")
+    trees.assert_same(tree, tmp_path / "m")
+    assert "unchanged" in tool.ok("pull", ref, tmp_path / "m").err
+
+
+def test_the_record_of_a_triton_model_that_was_removed_is_in_nobodys_way(tmp_path, packed):
+    repository, model, other = models.triton(tmp_path / "source", models=("encoder",)), f"oci:{tmp_path}/l:model", packed[0]
+    place = tmp_path / "place"
+    tool.ok("pack", repository / "encoder", model)
+    for remove, ref in ((False, model), (True, model), (True, other), (False, model), (False, other)):
+        if remove:
+            shutil.rmtree(place / "encoder")
+        tool.ok("pull", ref, place / "encoder")
+        beside = {".modelcar.encoder.json"} if ref == model else set()
+        assert {p.name for p in place.iterdir() if not p.name.endswith(".old.part")} == {"encoder"} | beside
+        tool.ok("verify", place / "encoder")

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+import crashes
 import tool
 import trees
 
@@ -56,6 +57,18 @@ def test_the_current_version_stays_however_old(versions):
     tool.ok("wait", "--timeout", "0", root)
 
 
+@pytest.mark.parametrize("kind", ["symlink", "rename"])
+def test_a_version_that_goes_while_it_becomes_current_comes_again(versions, tmp_path, kind):
+    root, names = versions
+    back = ["--publish", "version", f"oci:{tmp_path}/l:v0", root]
+    process = crashes.start("pull", "--json", *back, root=tmp_path, act="stop-before", kinds=kind, at=1)
+    crashes.meanwhile(process, lambda: tool.ok("gc", root), 60)
+    assert process.returncode == tool.OK
+    assert os.readlink(root / "current") == names[0] and present(root, names) == [0, 2, 3]
+    tool.ok("verify", "--full", root / "current")
+    assert "unchanged" in tool.ok("pull", *back).err
+
+
 def test_young_versions_stay(versions):
     root, names = versions
     for name in names:
@@ -92,6 +105,19 @@ def test_leftovers_of_a_killed_pull_go_after_a_day(tmp_path):
     os.utime(part, (1, 1))
     assert "stays" in tool.ok("gc", "--min-age", "0", tmp_path).out
     assert part.exists()
+
+
+def test_leftovers_of_a_tree_are_found_through_a_link_to_it(tmp_path, own_model):
+    (tmp_path / "volume").mkdir()
+    for number in range(2):
+        (own_model / "config.json").write_text('{"model_type": "llama", "n": %d}' % number)
+        tool.ok("pack", own_model, f"oci:{tmp_path}/l:v{number}")
+        tool.ok("pull", f"oci:{tmp_path}/l:v{number}", tmp_path / "volume/m")
+    (tmp_path / "link").symlink_to("volume/m")
+    names = [entry["name"] for entry in tool.ok("gc", "--json", tmp_path / "volume/m").json["entries"]]
+    assert len(names) == 1 and names[0].endswith(".old.part")
+    for path in (tmp_path / "link", f"{tmp_path}/link/"):
+        assert [entry["name"] for entry in tool.ok("gc", "--json", path).json["entries"]] == names
 
 
 def test_usage(tmp_path):

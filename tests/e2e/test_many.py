@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+import crashes
 import models
 import tool
 import trees
@@ -131,6 +132,21 @@ def test_prune_in_a_triton_repository_takes_the_record_beside_the_model(store):
     pull(store, write_list(store, entry(store, "encoder")), "--prune")
     assert {p.name for p in (store / "volume").iterdir()} == {"encoder", ".modelcar.encoder.json"}
     trees.assert_same(repository / "encoder", store / "volume/encoder")
+
+
+def test_prune_that_was_killed_in_a_triton_repository_is_ended_by_the_next(store):
+    tool.ok("pack", models.triton(store / "repository", models=("encoder",)) / "encoder", f"oci:{store}/l:encoder")
+    both, one = [entry(store, "one"), entry(store, "encoder")], entry(store, "one")
+    for at in range(1, 100):
+        pull(store, write_list(store, *both))
+        prune = ("pull", "-f", write_list(store, one), "--prune", store / "volume")
+        if crashes.run(*prune, root=store, kinds="unlink", act="kill-after", at=at).result.code == tool.OK:
+            break
+        tool.ok(*prune)
+        left = {path.name for path in (store / "volume").rglob("*") if not path.is_relative_to(store / "volume/one")}
+        left = {name for name in left if not name.endswith(".lease.part")}  # gc knows it
+        assert left in (set(), {"encoder"}), f"killed after {at}: {left}"  # an empty directory at most
+    assert at > 4
 
 
 def test_a_claim_is_a_root_and_a_destination(store):

@@ -112,3 +112,19 @@ def test_sealed_files_are_read_only_and_shared_with_sealed_ones_alone(tmp_path, 
     assert stat.S_IMODE((tmp_path / "other/a.bin").stat().st_mode) == 0o664
     tool.ok("pull", "--seal", two, tmp_path / "m")
     assert stat.S_IMODE((tmp_path / "m/b.bin").stat().st_mode) == 0o444
+
+
+@pytest.mark.parametrize("format", [(), ("--format", "modelpack")], ids=["blocks", "streams"])
+def test_a_version_never_changes_to_another_part_of_its_image(tmp_path, versions, format):
+    root, ref, parts = tmp_path / "m", f"oci:{tmp_path}/other:v1", ("--publish", "version", "--include", "*.txt")
+    tool.ok("pack", *format, versions[0], ref)
+    version = tool.ok("pull", "--json", "--publish", "version", ref, root).json["version"]
+    inode = (root / version).stat().st_ino
+    result = tool.fails(tool.NOT_OURS, "pull", *parts, ref, root)
+    assert "a version never changes" in result.err and "the same command" not in result.err
+    assert (root / version).stat().st_ino == inode and {p.name for p in root.iterdir()} == {version, "current"}
+    trees.assert_same(versions[0], root / version)
+    (root / version / "notes.txt").write_text("damaged")
+    tool.ok("pull", *parts, ref, root)
+    tool.ok("pull", *parts, ref, root)
+    tool.fails(tool.NOT_OURS, "pull", "--publish", "version", ref, root)

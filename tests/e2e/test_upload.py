@@ -1,4 +1,5 @@
 """Pushes that are cut, killed and run again: what is sent twice, and what never is."""
+import json
 import os
 import random
 import signal
@@ -9,6 +10,7 @@ import urllib.request
 
 import pytest
 
+import images
 import models
 import tool
 import trees
@@ -172,8 +174,19 @@ def hold_the_largest(push, way: Cutter) -> subprocess.Popen:
     return push.begin(way.ref("a/m:v1"))
 
 
-def test_a_finished_blob_is_never_sent_again(server, cutter, push):
-    way = cutter()
+@pytest.fixture(params=["with a cache", "with a cache that cannot be written"])
+def pushing(request, push, small_volume):
+    """A push, also where what is hashed cannot be remembered."""
+    if "cannot" in request.param:
+        cache = small_volume(MIB)
+        (cache / "modelcar/layers").mkdir(parents=True)
+        subprocess.run(["mount", "-o", "remount,ro", cache], check=True)
+        push.env = push.env | {"XDG_CACHE_HOME": str(cache)}
+    return push
+
+
+def test_a_finished_blob_is_never_sent_again(server, cutter, pushing):
+    way, push = cutter(), pushing
     process = hold_the_largest(push, way)
     wait_for(lambda: finished(server), process)
     interrupt(process, way, signal.SIGKILL)
@@ -251,6 +264,30 @@ def test_a_checkpoint_tag_never_replaces_a_tag_of_somebody(weights, server, push
     before = server.get("a/m", "other")
     tool.fails(tool.TAG_EXISTS, "pack", weights, server.ref("a/m:v1"), "--checkpoint-tag", "other")
     assert server.get("a/m", "other") == before
+
+
+def test_a_checkpoint_tag_that_a_killed_run_has_left_goes_though_nothing_is_new(tmp_path, weights, server, push):
+    layout = images.ImageLayout(tmp_path / "keep")
+    layout.manifest("v1", layout.blob(b"{}", images.EMPTY), [], artifactType="application/vnd.modelcar.checkpoint.v1")
+    push.ok(server.ref("a/m:v1"))
+    tool.ok("cp", layout.ref("v1"), server.ref("a/m:keep"))
+    push.ok(server.ref("a/m:v1"), "--checkpoint-tag", "keep", "--dry-run")
+    assert server.has("a/m", "keep")
+    assert "unchanged" in push.ok(server.ref("a/m:v1"), "--checkpoint-tag", "keep").err
+    assert server.has("a/m", "v1") and not server.has("a/m", "keep")
+
+
+def test_a_checkpoint_keeps_what_the_one_of_an_earlier_run_kept(tmp_path, start, push, monkeypatch):
+    monkeypatch.setenv("REGISTRY_STORAGE_DELETE_ENABLED", "false")  # so that the tag stays for us to see
+    server, layout, push.tree = start(DockerRegistry, "registry"), images.ImageLayout(tmp_path / "keep"), tmp_path / "large"
+    before = layout.blob(b"sent by a run before", images.LAYER)
+    layout.manifest("v1", layout.blob(b"{}", images.EMPTY), [before], artifactType="application/vnd.modelcar.checkpoint.v1")
+    tool.ok("cp", layout.ref("v1"), server.ref("a/m:keep"))
+    models.write(push.tree, {"w.bin": b""})
+    os.truncate(push.tree / "w.bin", 1024 * MIB)
+    assert "stays" in push.ok(server.ref("a/m:v1"), "--checkpoint-tag", "keep").err
+    kept = json.loads(server.get("a/m", "keep")[1])["layers"]
+    assert before["digest"] in {layer["digest"] for layer in kept} and max(layer["size"] for layer in kept) > 1024 * MIB
 
 
 def test_a_checkpoint_tag_needs_a_registry_and_another_name(tmp_path, weights):

@@ -118,6 +118,18 @@ def test_a_triton_model_whose_record_lies_beside_it(tmp_path):
     tool.ok("doctor", tmp_path / "repository/encoder", f"oci:{tmp_path}/l:v1")
 
 
+@pytest.mark.parametrize("path", ["link", "link/", "versions/current"])
+def test_a_triton_model_behind_a_link(tmp_path, path):
+    repository = models.triton(tmp_path / "source", models=("encoder",))
+    tool.ok("pack", repository / "encoder", f"oci:{tmp_path}/l:v1")
+    tool.ok("pull", f"oci:{tmp_path}/l:v1", tmp_path / "encoder")
+    tool.ok("pull", "--publish", "version", f"oci:{tmp_path}/l:v1", tmp_path / "versions")
+    (tmp_path / "link").symlink_to("encoder")
+    tool.ok("wait", "--timeout", "0", f"{tmp_path}/{path}")
+    tool.ok("verify", "--full", f"{tmp_path}/{path}")
+    assert "nothing was damaged" in tool.ok("repair", f"{tmp_path}/{path}").err
+
+
 def test_a_signal_ends_it(tmp_path):
     waiting = start_waiting(tmp_path / "never")
     read_until(waiting, "does not exist")

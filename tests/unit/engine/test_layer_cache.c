@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -146,6 +147,20 @@ static void an_old_entry_goes(void **state)
 	assert_false(load(p));
 }
 
+static void what_was_half_written_goes(void **state)
+{
+	const struct timespec minute_ago[2] = {{.tv_sec = time(NULL) - 60}, {.tv_sec = time(NULL) - 60}};
+	struct place *p = *state;
+	oci_autofree char *half = oci_str_printf("%s/.modelcar.0123456789abcdef.part", p->path);
+	oci_autoclose int fd = open(half, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	struct oci_layer_cache again;
+
+	assert_int_equal(futimens(fd, minute_ago), 0);
+	oci_layer_cache_open(&again, p->path);
+	oci_layer_cache_close(&again);
+	assert_int_equal(access(half, F_OK), -1);
+}
+
 static void without_a_directory_nothing_is_known(void **state)
 {
 	struct place *p = *state;
@@ -216,6 +231,7 @@ int main(void)
 		T(an_entry_with_any_changed_byte_is_none),
 		T(an_entry_that_is_cut_is_none),
 		T(an_old_entry_goes),
+		T(what_was_half_written_goes),
 		T(without_a_directory_nothing_is_known),
 		T(every_change_of_a_file_makes_another_identity),
 		T(a_file_touched_within_two_seconds_makes_an_entry_recent),

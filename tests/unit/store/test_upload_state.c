@@ -278,6 +278,22 @@ static void files_of_last_week_are_removed(void **state)
 	assert_int_equal(access(notes, F_OK), 0);
 }
 
+static void what_was_half_written_by_a_killed_process_is_removed(void **state)
+{
+	static const char half[] = ".modelcar.0123456789abcdef.part";
+	const struct timespec minute_ago[2] = {{.tv_sec = time(NULL) - 60}, {.tv_sec = time(NULL) - 60}};
+	const struct place *p = *state;
+	oci_autofree char *path = oci_str_printf("%s/%s", p->dir, half);
+	oci_autoclose int fd = -1;
+
+	save(p, PLAIN);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(futimens(fd, minute_ago), 0);
+	close(oci_steal_fd(&fd));
+	save(p, PLAIN);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -297,6 +313,7 @@ int main(void)
 		TEST(a_damaged_file_is_no_session),
 		TEST(a_directory_that_cannot_be_made_is_no_failure),
 		TEST(files_of_last_week_are_removed),
+		TEST(what_was_half_written_by_a_killed_process_is_removed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
