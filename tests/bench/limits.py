@@ -54,7 +54,7 @@ class Curl(Limit):
 
 class CurlFiles(Curl):
     """The blobs on disk, through the page cache and durable; nobody looks at them, nothing is unpacked."""
-    name = "curl -Z to files, and sync"
+    name = "curl -Z to files and sync"
 
     def pull(self, image, side, place):
         tree = self.tree(place)
@@ -67,7 +67,7 @@ class CurlFiles(Curl):
 
 class CurlDirect(CurlFiles):
     """The same around the page cache."""
-    name = "curl, piped to dd with O_DIRECT"
+    name = "curl piped to dd with O_DIRECT"
     line = 'curl --fail -sS "${@:3}" "$1" | dd of="$2" oflag=direct iflag=fullblock bs=1M status=none'
 
     def pull(self, image, side, place):
@@ -95,7 +95,7 @@ class Disk(CurlDirect):
 
 class Curls(Curl):
     """A process for each blob, since one has one core for TLS."""
-    name = "curl, many processes, to /dev/null"
+    name = "many curl to /dev/null"
 
     def pull(self, image, side, place):
         if not side.ca:
@@ -106,7 +106,7 @@ class Curls(Curl):
 
 
 class OpenSSL(Limit):
-    name, program = "openssl dgst, a process a core", "openssl"
+    name, program = "openssl dgst for each core", "openssl"
     cores = os.cpu_count()
 
     def version(self):

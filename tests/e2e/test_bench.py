@@ -123,6 +123,10 @@ def test_names_that_are_not_known_are_refused(args):
     assert run.returncode == 1 and "there are:" in run.stderr and args[1] in run.stderr
 
 
+def test_every_name_can_be_chosen():
+    assert not [name for names in listed().values() for name in names if "," in name]
+
+
 def test_a_binary_that_is_not_there_is_named(tmp_path):
     run = bench("--quick", MODELCAR_RELEASE=str(tmp_path / "nothing"))
     assert run.returncode == 1 and str(tmp_path / "nothing") in run.stderr
