@@ -26,7 +26,7 @@ class Case:
             self.dest.rename(self.template)
 
     def pull(self, **how) -> Ran:
-        with Holder(self.dest if self.mode.leaves_old else None) as holder, Reader(lambda: self.mode.eye(self.dest)) as reader:
+        with Holder(self.dest if self.mode.swaps else None) as holder, Reader(lambda: self.mode.eye(self.dest)) as reader:
             lack = ",".join(filter(None, (self.mode.lack, how.pop("lack", ""))))
             ran = run("pull", "--json", *self.mode.options, self.refs[1], self.dest, root=self.books, lack=lack, **how)
         self.check(reader.seen, f"{how}: {brief(ran.result)}: the reader")

@@ -185,6 +185,7 @@ class Mode:
     inside: str = ""              # where in the destination the tree is
     by_record: bool = False
     absent: bool = False          # for a moment there may be none
+    swaps: bool = False           # who has the old tree open keeps it
     leaves_old: bool = False      # the tree that was replaced
     lack: str = ""
 
@@ -203,8 +204,8 @@ class Mode:
 
 
 EINVAL = 22
-MODES = [Mode("fresh", had=False), Mode("swap", leaves_old=True),
-         Mode("aside", absent=True, leaves_old=True, lack=f"renameat2:{EINVAL}"),
+MODES = [Mode("fresh", had=False), Mode("swap", swaps=True, leaves_old=True),
+         Mode("aside", absent=True, swaps=True, leaves_old=True, lack=f"renameat2:{EINVAL}"),
          Mode("version", ("--publish", "version"), inside="current"),
          Mode("in-place", ("--publish", "in-place"), by_record=True)]
 
