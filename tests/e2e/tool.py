@@ -1,7 +1,11 @@
 """Runs the binary under test and looks at what it did."""
+import atexit
+import functools
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,12 +83,20 @@ def error_lines(result: Result) -> list[str]:
     return [line for line in result.err.splitlines() if line.startswith("modelcar: ")]
 
 
+@functools.cache
+def home() -> str:
+    """An empty one for as long as these tests run: what the tool remembers there is of no other run's."""
+    path = tempfile.mkdtemp(prefix="modelcar-home-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
 def clean_env(extra: dict | None) -> dict:
     """The caller's environment without credentials and settings of the user at the keyboard."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("MODELCAR_", "DOCKER_", "REGISTRY_"))}
     for name in ("XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
         env.pop(name, None)
-    env["HOME"] = "/nonexistent"
+    env["HOME"] = home()
     env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":detect_leaks=1:abort_on_error=0:exitcode=99"
     env["UBSAN_OPTIONS"] = "halt_on_error=1:print_stacktrace=1:exitcode=99"
     return {**env, **(extra or {})}
