@@ -56,7 +56,9 @@ int oci_fs_temp_name(const char *prefix, const char *suffix, char *out, size_t s
 /* Whole-file helpers. Reading fails beyond `max` bytes (OCI_E_FORMAT). Writing goes
  * through a temporary name (".modelcar.<hex>.part") in the same directory, fsync
  * when `durable`, rename, fsync of the directory; `mode` is exact; nothing is
- * left behind on failure. `path` and `name` are paths beneath `dir`. */
+ * left behind on failure, and what a killed process leaves goes by oci_temp_sweep()
+ * (base/temp.h) with this prefix. `path` and `name` are paths beneath `dir`. */
+#define OCI_FS_TEMP_PREFIX ".modelcar"
 int oci_fs_read_file(int dir, const char *path, struct oci_buf *out, struct oci_error *err);
 int oci_fs_write_file(int dir, const char *name, const void *data, size_t len, mode_t mode,
 	bool durable, struct oci_error *err);

@@ -133,7 +133,7 @@ int oci_fs_write_file(int dir, const char *name, const void *data, size_t len, m
 
 	if (parent < 0)
 		return -1;
-	fd = oci_temp_file(parent, ".modelcar", 0600, temp, err);
+	fd = oci_temp_file(parent, OCI_FS_TEMP_PREFIX, 0600, temp, err);
 	if (fd < 0)
 		return -1;
 	if (fill(fd, data, len, mode, durable, err) < 0)

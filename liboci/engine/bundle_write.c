@@ -16,7 +16,6 @@
 
 #define STEP_BYTES OCI_MIB
 #define FILE_MODE 0644
-#define TEMP_PREFIX ".modelcar" /* of what oci_fs_write_file() makes of the lists beside it */
 
 /* The file of a part while it is written; the caller frees. */
 static char *work_name(const struct oci_bundle_writer *w, size_t number)
@@ -330,7 +329,7 @@ int oci_bundle_writer_open(struct oci_bundle_writer *w, const char *file, const 
 		oci_hash_init(&w->files[i].hash, OCI_SHA256);
 	w->dir = oci_fs_open_parent(file, &w->name, err);
 	if (w->dir >= 0)
-		oci_temp_sweep(w->dir, TEMP_PREFIX);
+		oci_temp_sweep(w->dir, OCI_FS_TEMP_PREFIX);
 	return w->dir < 0 || prepare_all(w, err) < 0 ? -1 : 0;
 }
 

@@ -14,7 +14,6 @@
 #define MAGIC "modelcar layer 1\n"
 #define MAGIC_BYTES (sizeof MAGIC - 1)
 #define SHA256_BYTES OCI_CHAIN_BYTES
-#define TEMP_PREFIX ".modelcar" /* of what oci_fs_write_file() makes */
 #define ENTRY_MAX (80 * OCI_MIB)
 #define CHAINS_MAX (64 * OCI_MIB)
 #define LIFE_S (90 * 24 * 3600)
@@ -35,7 +34,7 @@ void oci_layer_cache_open(struct oci_layer_cache *cache, const char *dir)
 	if (cache->dir < 0)
 		return;
 	oci_fs_remove_old(cache->dir, "", LIFE_S);
-	oci_temp_sweep(cache->dir, TEMP_PREFIX);
+	oci_temp_sweep(cache->dir, OCI_FS_TEMP_PREFIX);
 }
 
 void oci_layer_cache_close(struct oci_layer_cache *cache)

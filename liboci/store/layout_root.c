@@ -13,7 +13,6 @@
 #include "store/layout_index.h"
 
 #define LAYOUT_PREFIX ".layout"
-#define INDEX_PREFIX ".modelcar" /* of what oci_fs_write_file() makes */
 #define DIR_MODE 0755
 #define FILE_MODE 0644
 
@@ -96,7 +95,7 @@ static int has_file(int root, const char *name, bool *ret, struct oci_error *err
 /* What writers that were killed have left. */
 static void sweep(int root)
 {
-	oci_temp_sweep(root, INDEX_PREFIX);
+	oci_temp_sweep(root, OCI_FS_TEMP_PREFIX);
 	oci_temp_sweep(root, LAYOUT_PREFIX);
 	for (size_t i = 0; i < sizeof algs / sizeof *algs; i++) {
 		oci_autoclose int dir = -1;

@@ -13,7 +13,6 @@
 #include "core/json.h"
 
 #define STATE_PREFIX "upload-"
-#define TEMP_PREFIX ".modelcar" /* of what oci_fs_write_file() makes */
 #define STATE_MAX (32 * OCI_KIB)
 #define STATE_LIFE_S (7 * 24 * 3600)
 #define NAME_BYTES 16
@@ -89,7 +88,7 @@ void oci_upload_state_open(struct oci_upload_state *state, const char *dir, cons
 	if (state->dir < 0)
 		return;
 	oci_fs_remove_old(state->dir, STATE_PREFIX, STATE_LIFE_S);
-	oci_temp_sweep(state->dir, TEMP_PREFIX);
+	oci_temp_sweep(state->dir, OCI_FS_TEMP_PREFIX);
 	state->lock = take_lock(state->dir, state->lock_name);
 	if (state->lock < 0) {
 		close(state->dir);

@@ -71,11 +71,16 @@ class CurlDirect(CurlFiles):
     line = 'curl --fail -sS "${@:3}" "$1" | dd of="$2" oflag=direct iflag=fullblock bs=1M status=none'
 
     def pull(self, image, side, place):
+        line = f"set -- \"$@\" {shlex.join(map(str, trust(side)))}; {self.line}"
+        return self.for_each_blob(place, {digest: url(side, image, digest) for digest in image.blobs}, line)
+
+    def for_each_blob(self, place, sources: dict, line: str) -> Command:
+        """`line` with the source of each as $1 and its file as $2, many at once."""
         tree = self.tree(place)
         tree.mkdir()
-        (place / "pairs").write_text("".join(f"{url(side, image, d)}\n{tree / d}\n" for d in image.blobs))
+        (place / "pairs").write_text("".join(f"{source}\n{tree / digest}\n" for digest, source in sources.items()))
         return Command(["xargs", "-a", place / "pairs", "-n", "2", "-P", str(CONNECTIONS), "bash", "-o", "pipefail", "-c",
-                        f"set -- \"$@\" {shlex.join(map(str, trust(side)))}; {self.line}", "bash"])
+                        line, "bash"])
 
     def pulled(self, image, place, out):
         assert {p.name: p.stat().st_size for p in self.tree(place).iterdir()} == image.blobs
@@ -84,13 +89,10 @@ class CurlDirect(CurlFiles):
 class Disk(CurlDirect):
     """As many bytes around the page cache as a pull writes, from nowhere."""
     name, program = "dd from /dev/zero with O_DIRECT", "dd"
+    line = 'dd if=/dev/zero of="$2" count="$1" iflag=count_bytes,fullblock oflag=direct bs=4M status=none'
 
     def pull(self, image, side, place):
-        tree = self.tree(place)
-        tree.mkdir()
-        (place / "pairs").write_text("".join(f"{size}\n{tree / digest}\n" for digest, size in image.blobs.items()))
-        line = 'dd if=/dev/zero of="$2" count="$1" iflag=count_bytes,fullblock oflag=direct bs=4M status=none'
-        return Command(["xargs", "-a", place / "pairs", "-n", "2", "-P", str(CONNECTIONS), "bash", "-c", line, "bash"])
+        return self.for_each_blob(place, image.blobs, self.line)
 
 
 class Curls(Curl):
